@@ -1,0 +1,186 @@
+"""A cooperative game: coalitions in, values of the target out; batched, cached and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chiasm.core.coalitions import Coalitions, all_coalitions, distinct, keys
+from chiasm.core.errors import BudgetTooSmall, InvalidInput, ModelError
+from chiasm.core.players import PlayerId, Players
+
+#: coalitions ``bool[batch, n]`` → values ``float[batch]``
+ValueFunction = Callable[[Coalitions], NDArray[Any]]
+#: players (or whole parts) held present (True) or absent (False) while the others are explained
+Fixed = Mapping[str | PlayerId, bool]
+
+
+@dataclass
+class Counts:
+    """What a game was asked for.
+
+    Attributes:
+        requested: values asked for, duplicates included.
+        cached: values that were answered from memory.
+        computed: values that the value function was called for: the cost of an explanation.
+    """
+
+    requested: int = 0
+    cached: int = 0
+    computed: int = 0
+
+
+class Game:
+    """Values of coalitions of players.
+
+    The value function sees distinct coalitions only, in batches of at most ``batch_size``; everything is
+    remembered, so that asking twice costs nothing.
+
+    Args:
+        values: value function over ALL players, the fixed ones included.
+        players: all players.
+        fixed: whole parts (by name) or single players (by ``(part, index)``) that are held present or absent.
+        batch_size: largest batch that the value function is given.
+        on_batch: called after each batch, for progress displays.
+
+    Raises:
+        InvalidInput: every player is fixed, or the batch size is not positive.
+    """
+
+    def __init__(
+        self,
+        values: ValueFunction,
+        players: Players,
+        *,
+        fixed: Fixed | None = None,
+        batch_size: int = 256,
+        on_batch: Callable[[Counts], None] | None = None,
+    ) -> None:
+        """Set up an empty cache."""
+        if batch_size < 1:
+            raise InvalidInput(f"The batch size is {batch_size}; it must be at least 1.")
+        self._values = values
+        self.all_players = players
+        self.fixed = dict(fixed or {})
+        self._background = np.zeros(len(players), bool)
+        self._free = np.ones(len(players), bool)
+        for which, present in self.fixed.items():
+            where = players.slices[players[which].part] if isinstance(which, str) else players.position(which)
+            self._background[where] = present
+            self._free[where] = False
+        self.players = players.subset(self._free)
+        self.batch_size = batch_size
+        self.on_batch = on_batch
+        self.counts = Counts()
+        self._cache: dict[bytes, float] = {}
+        self._limit: int | None = None
+
+    @property
+    def n(self) -> int:
+        """Number of free players."""
+        return len(self.players)
+
+    @property
+    def values_per_call(self) -> int:
+        """How many values one call of the value function may give: a good size for an estimator's step."""
+        return self.batch_size
+
+    def expand(self, coalitions: Coalitions) -> Coalitions:
+        """Coalitions of the free players ``bool[b, n]`` → of all players, the fixed ones filled in."""
+        whole = np.broadcast_to(self._background, (len(coalitions), len(self._background))).copy()
+        whole[:, self._free] = coalitions
+        return whole
+
+    def __call__(self, coalitions: NDArray[Any]) -> NDArray[np.float64]:
+        """Values of a batch of coalitions of the free players.
+
+        Args:
+            coalitions: ``bool[batch, n]`` (0/1 integers are taken too).
+
+        Returns:
+            ``float64[batch]``.
+
+        Raises:
+            InvalidInput: wrong shape.
+            BudgetTooSmall: the batch needs more new values than the budget in force leaves.
+            ModelError: the value function gave a number that is not finite, or not one number a coalition.
+        """
+        coalitions = np.atleast_2d(np.asarray(coalitions)).astype(bool)
+        if coalitions.ndim != 2 or coalitions.shape[1] != self.n:  # noqa: PLR2004
+            raise InvalidInput(f"Coalitions have shape {coalitions.shape}; this game needs (batch, {self.n}).")
+        names = keys(coalitions)
+        unknown = np.array([k for k, name in enumerate(names) if name not in self._cache], np.intp)
+        if len(unknown):
+            first, _ = distinct(coalitions[unknown])
+            self._compute(coalitions[unknown[first]])
+        self.counts.requested += len(names)
+        self.counts.cached = self.counts.requested - self.counts.computed
+        return np.array([self._cache[name] for name in names], np.float64)
+
+    def _compute(self, coalitions: Coalitions) -> None:
+        if self._limit is not None and self.counts.computed + len(coalitions) > self._limit:
+            left = self._limit - self.counts.computed
+            raise BudgetTooSmall(f"{len(coalitions)} new values are needed and the budget leaves {left}.")
+        for start in range(0, len(coalitions), self.batch_size):
+            batch = coalitions[start : start + self.batch_size]
+            result = np.asarray(self._values(self.expand(batch)), np.float64)
+            if result.shape != (len(batch),):
+                raise ModelError(
+                    f"The value function returned shape {result.shape} for {len(batch)} coalitions; "
+                    f"it must return one number a coalition."
+                )
+            if not np.isfinite(result).all():
+                bad = batch[~np.isfinite(result)][0]
+                raise ModelError(
+                    f"The value of a coalition of {int(bad.sum())} of {self.n} players is "
+                    f"{result[~np.isfinite(result)][0]}; a model in half precision may overflow: load it in float32."
+                )
+            self._cache.update(zip(keys(batch), result.tolist(), strict=True))
+            self.counts.computed += len(batch)
+            if self.on_batch is not None:
+                self.on_batch(self.counts)
+
+    def known(self, coalitions: Coalitions) -> NDArray[np.bool_]:
+        """For each coalition, whether its value is remembered (and so costs nothing)."""
+        return np.array([name in self._cache for name in keys(coalitions)], bool)
+
+    @contextmanager
+    def allowance(self, budget: int) -> Iterator[None]:
+        """Within this block at most ``budget`` new values may be computed."""
+        before = self._limit
+        self._limit = self.counts.computed + budget
+        try:
+            yield
+        finally:
+            self._limit = before
+
+    @property
+    def budget_left(self) -> int | None:
+        """New values that may still be computed, or ``None`` without a limit."""
+        return None if self._limit is None else self._limit - self.counts.computed
+
+    def empty(self) -> float:
+        """Value with every free player absent."""
+        return float(self(np.zeros((1, self.n), bool))[0])
+
+    def full(self) -> float:
+        """Value with every free player present."""
+        return float(self(np.ones((1, self.n), bool))[0])
+
+    def part_values(self) -> dict[tuple[str, ...], float]:
+        """Values of all coalitions of whole parts, ``{(): …, ("a",): …, ("a", "b"): …}``; 2^P values."""
+        names = [name for name, part in self.players.parts.items() if len(part)]
+        table = all_coalitions(len(names))
+        coalitions = np.zeros((len(table), self.n), bool)
+        for column, name in enumerate(names):
+            coalitions[:, self.players.slices[name]] = table[:, [column]]
+        values = self(coalitions)
+        return {
+            tuple(name for name, present in zip(names, row, strict=True) if present): float(value)
+            for row, value in zip(table, values, strict=True)
+        }

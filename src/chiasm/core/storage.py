@@ -1,0 +1,150 @@
+"""Explanations on disk: JSON with a schema version for what people read, npz beside it for large arrays.
+
+Written atomically (a temporary file in the same folder, then a rename), so that a crash leaves the old file or the
+new one and never half of one. A newer reader reads older files; the schema's major number changes when it cannot.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chiasm.core.errors import InvalidInput, SchemaError
+from chiasm.core.explanation import Explanation, Prediction
+from chiasm.core.players import Geometry, PartPlayers, Players, Regions, Spans
+from chiasm.core.provenance import Provenance
+
+SCHEMA = "chiasm.explanation"
+VERSION = (1, 0)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Replace a file's content in one step.
+
+    Raises:
+        InvalidInput: the folder does not exist.
+    """
+    if not path.parent.is_dir():
+        raise InvalidInput(f"The folder {str(path.parent)!r} does not exist; make it first or choose another path.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)  # mkstemp makes files private; a result is an ordinary file
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _arrays_path(path: Path) -> Path:
+    return path.with_suffix(".npz")
+
+
+def save(explanation: Explanation, path: Path) -> Path:
+    """Write an explanation as ``path`` (``.json``) and its arrays as ``.npz`` beside it."""
+    if path.suffix != ".json":
+        raise InvalidInput(f"Save an explanation under a name that ends in .json; got {path.name!r}.")
+    arrays: dict[str, NDArray[Any]] = {}
+    for name in ("pair", "pair_errors"):
+        if (array := getattr(explanation, name)) is not None:
+            arrays[name] = array
+    prediction = explanation.prediction
+    data = {
+        "schema": SCHEMA,
+        "version": list(VERSION),
+        "arrays": _arrays_path(path).name,
+        "prediction": None
+        if prediction is None
+        else {**vars(prediction), "alternatives": list(prediction.alternatives)},
+        "contributions": [[list(parts), value] for parts, value in explanation.contributions.items()],
+        "part_values": [[list(parts), value] for parts, value in explanation.part_values.items()],
+        "parts": [_part_to_dict(part, explanation, arrays) for part in explanation.players.parts.values()],
+        "provenance": explanation.provenance.to_dict(),
+    }
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    write_atomic(_arrays_path(path), buffer.getvalue())
+    write_atomic(path, json.dumps(data, indent=1, ensure_ascii=False).encode())
+    return path
+
+
+def _part_to_dict(part: PartPlayers, explanation: Explanation, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "name": part.part,
+        "kind": part.kind,
+        "labels": list(part.labels),
+        "values": explanation.values[part.part].tolist(),
+    }
+    if explanation.standard_errors is not None:
+        data["standard_errors"] = explanation.standard_errors[part.part].tolist()
+    if isinstance(part.geometry, Regions):
+        arrays[f"regions/{part.part}"] = part.geometry.label_map
+    elif isinstance(part.geometry, Spans):
+        data["spans"] = part.geometry.bounds.tolist()
+    if isinstance(part.content, str):
+        data["content"] = part.content
+    elif part.content is not None:
+        arrays[f"content/{part.part}"] = np.asarray(part.content)
+    return data
+
+
+def load(path: Path) -> Explanation:
+    """Read what `save` wrote."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InvalidInput(f"There is no file {str(path)!r}.") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise SchemaError(f"{str(path)!r} is not a saved explanation: {error}.") from error
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        raise SchemaError(f"{str(path)!r} is JSON but not a saved explanation (no schema {SCHEMA!r}).")
+    if data["version"][0] > VERSION[0]:
+        raise SchemaError(
+            f"{str(path)!r} has format {data['version']}; this version reads {VERSION[0]}.x: upgrade chiasm."
+        )
+    arrays_path = path.parent / data["arrays"]
+    if not arrays_path.is_file():
+        raise SchemaError(f"{str(arrays_path)!r} is missing: keep the .npz file beside {path.name!r}.")
+    with np.load(arrays_path, allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    parts = data["parts"]
+    errors = [part.get("standard_errors") for part in parts]
+    prediction = data["prediction"]
+    return Explanation(
+        players=Players([_part_from_dict(part, arrays) for part in parts]),
+        single=np.concatenate([np.asarray(part["values"], np.float64) for part in parts]),
+        single_errors=None if errors[0] is None else np.concatenate([np.asarray(e, np.float64) for e in errors]),
+        pair=arrays.get("pair"),
+        pair_errors=arrays.get("pair_errors"),
+        part_values={tuple(names): value for names, value in data["part_values"]},
+        prediction=None if prediction is None else _prediction(prediction),
+        provenance=Provenance.from_dict(data["provenance"]),
+    )
+
+
+def _prediction(data: dict[str, Any]) -> Prediction:
+    return Prediction(**{**data, "alternatives": tuple((answer, p) for answer, p in data["alternatives"])})
+
+
+def _part_from_dict(data: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> PartPlayers:
+    name = data["name"]
+    geometry: Geometry | None = None
+    if f"regions/{name}" in arrays:
+        geometry = Regions(arrays[f"regions/{name}"])
+    elif "spans" in data:
+        geometry = Spans(np.asarray(data["spans"], np.int64).reshape(-1, 2))
+    content = data.get("content", arrays.get(f"content/{name}"))
+    return PartPlayers(name, data["kind"], tuple(data["labels"]), geometry, content)

@@ -1,0 +1,10 @@
+"""The modalities that Chiasm knows. A new one is one file and one line here (or an entry point of another package)."""
+
+from __future__ import annotations
+
+from chiasm.core.registry import Registry
+from chiasm.modalities.base import Modality
+
+modalities: Registry[Modality] = Registry("modality", "chiasm.modalities")
+modalities.register("image", "chiasm.modalities.image:IMAGE", "pictures: grid, superpixels, masks, boxes")
+modalities.register("text", "chiasm.modalities.text:TEXT", "text: tokens, words, phrases, sentences, character spans")

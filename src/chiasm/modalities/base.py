@@ -1,0 +1,111 @@
+"""What a modality is: how a part is read, cut into players, and shown with some players absent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from chiasm.core.players import PartPlayers
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the content that a model sees lies in the content that the user gave: seen = raw · scale + offset.
+
+    Attributes:
+        scale: (x, y) factors.
+        offset: (x, y) in pixels of the seen picture; negative where the model crops.
+    """
+
+    scale: tuple[float, float] = (1.0, 1.0)
+    offset: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What a model's adapter tells a modality about one part; every field may be unknown.
+
+    Attributes:
+        grid: (rows, columns) of the model's own patches on the picture it sees, for ``grid:model``.
+        token_spans: ``int64[tokens, 2]``: characters of each token of the text as the model's tokenizer cuts it,
+            special and template tokens left out, for ``tokens``.
+        placement: how the seen picture lies in the raw one.
+    """
+
+    grid: tuple[int, int] | None = None
+    token_spans: NDArray[np.int64] | None = None
+    placement: Placement = Placement()
+
+
+@runtime_checkable
+class ContentMasker(Protocol):
+    """A masker that changes the content itself, so that any model can be given the result.
+
+    Attributes:
+        name: the masker as it was asked for, e.g. ``"blur:8"``; stands in the provenance.
+    """
+
+    name: str
+
+    def apply(self, content: Any, players: PartPlayers, present: NDArray[np.bool_]) -> Sequence[Any]:
+        """The content once for each row of ``present`` (``bool[batch, players]``), absent players hidden.
+
+        An all-present row gives the content back unchanged.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class TokenMasker:
+    """A masker that works on the model's own tokens: only an adapter with a tokenizer can carry it out.
+
+    Attributes:
+        name: the masker as it was asked for.
+        mode: ``"attention"``: the tokens become padding and are not attended to, positions stay;
+            ``"mask"``: the tokens become the tokenizer's mask token.
+    """
+
+    name: str
+    mode: Literal["attention", "mask"]
+
+
+Masker = ContentMasker | TokenMasker
+
+
+class Modality(Protocol):
+    """One kind of part.
+
+    Attributes:
+        kind: its name, e.g. ``"image"``.
+        default_segmenter: the players that are used when none are asked for.
+        default_masker: a masker that suits any model.
+    """
+
+    kind: str
+    default_segmenter: str
+    default_masker: str
+
+    def read(self, data: Any) -> Any:
+        """What the user gave → content in the modality's one form; refused input raises ``InvalidInput``."""
+        ...
+
+    def segment(self, part: str, content: Any, segmenter: Any, context: Context) -> PartPlayers:
+        """Cut a content (as the model sees it) into players."""
+        ...
+
+    def masker(self, spec: Any) -> Masker:
+        """The masker that a word such as ``"blur:8"`` (or a masker object) stands for."""
+        ...
+
+    def overlap(self, players: PartPlayers, truth: NDArray[Any], placement: Placement) -> NDArray[np.float64]:
+        """For each player, the share of its own extent that the planted truth covers, ``float64[players]`` in [0, 1].
+
+        ``truth`` is in the geometry of the raw content (`Sample.truth`); ``placement`` maps it to what the model saw.
+        """
+        ...
