@@ -73,7 +73,7 @@ class PairBlocks(Mapping[tuple[str, str], Floats]):
 
     def __getitem__(self, parts: tuple[str, str]) -> Floats:
         """The block of two parts (or of one part with itself)."""
-        if not isinstance(parts, tuple) or len(parts) != 2:  # noqa: PLR2004 - a pair
+        if not isinstance(parts, tuple) or len(parts) != 2:
             raise InvalidInput(f"Ask for a pair of parts, e.g. interactions['a', 'b']; got {parts!r}.")
         rows, columns = parts
         self._players[rows], self._players[columns]  # raises for unknown parts

@@ -111,7 +111,7 @@ class Game:
             ModelError: the value function gave a number that is not finite, or not one number a coalition.
         """
         coalitions = np.atleast_2d(np.asarray(coalitions)).astype(bool)
-        if coalitions.ndim != 2 or coalitions.shape[1] != self.n:  # noqa: PLR2004
+        if coalitions.ndim != 2 or coalitions.shape[1] != self.n:
             raise InvalidInput(f"Coalitions have shape {coalitions.shape}; this game needs (batch, {self.n}).")
         names = keys(coalitions)
         unknown = np.array([k for k, name in enumerate(names) if name not in self._cache], np.intp)

@@ -143,7 +143,8 @@ class Adapter(ABC):
 
     def plain_value(self, prepared: Prepared, target: Target) -> float | None:
         """The target on the whole sample by the model's plain documented path (processor → forward), with none of
-        the adapter's own shortcuts; ``None`` where there is no other path. The doctor compares it with v(N)."""
+        the adapter's own shortcuts; ``None`` where there is no other path. The doctor compares it with v(N).
+        """
         del prepared, target
         return None
 

@@ -1,0 +1,1 @@
+"""Explainers: methods that yield an explanation."""

@@ -1,0 +1,1 @@
+"""Adapters: how each family of models is run on masked samples."""
