@@ -13,7 +13,7 @@ from chiasm.zoo.scenes import COLOURS, MOST, SHAPES, Item, Scene
 
 PLURALS: Final = {shape: shape + ("es" if shape.endswith("s") else "s") for shape in SHAPES}
 ANSWERS: Final = (*COLOURS, *SHAPES, "yes", "no", *(str(count) for count in range(MOST + 1)))
-HARD: Final = 0.85
+HARD: Final = 0.9
 """Share of "no" questions that take colour and shape from two objects of the scene, where that is possible."""
 
 PHRASES: Final[dict[str, tuple[str, ...]]] = {

@@ -30,7 +30,7 @@ MARGIN: Final = 3.0
 """Least distance in pixels of an object's box from the border and from half-way to the next box."""
 
 SUPERSAMPLE: Final = 4
-REPEATING: Final = 0.35
+REPEATING: Final = 0.4
 """Share of scenes whose objects share a small palette; without them, counts above two would be rare."""
 
 
@@ -46,8 +46,10 @@ _OUTLINES: Final[dict[str, NDArray[np.float64]]] = {
     "square": np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * 0.88,
     "triangle": np.array([(0, -1), (1, 0.85), (-1, 0.85)]),
     "cross": np.array(
-        [(-_ARM, -1), (_ARM, -1), (_ARM, -_ARM), (1, -_ARM), (1, _ARM), (_ARM, _ARM)]
-        + [(_ARM, 1), (-_ARM, 1), (-_ARM, _ARM), (-1, _ARM), (-1, -_ARM), (-_ARM, -_ARM)]
+        [
+            *[(-_ARM, -1), (_ARM, -1), (_ARM, -_ARM), (1, -_ARM), (1, _ARM), (_ARM, _ARM)],
+            *[(_ARM, 1), (-_ARM, 1), (-_ARM, _ARM), (-1, _ARM), (-1, -_ARM), (-_ARM, -_ARM)],
+        ]
     ),
     "star": _ring(10, (1.1, 0.45)),
 }
@@ -132,12 +134,12 @@ def draw_scene(rng: np.random.Generator, most: int = MOST) -> Scene:
     wanted = int(rng.integers(FEWEST, most + 1))
     colours, shapes = list(COLOURS), list(SHAPES)
     if rng.random() < REPEATING:
-        # Few colours, few shapes, or both: the scenes in which several objects share a colour or a shape.
+        # Two colours, two shapes, or both: the scenes in which several objects share a colour or a shape.
         which = rng.integers(3)
         if which != 0:
-            colours = [colours[i] for i in rng.permutation(len(colours))[: rng.integers(1, 3)]]
+            colours = [colours[i] for i in rng.permutation(len(colours))[:2]]
         if which != 1:
-            shapes = [shapes[i] for i in rng.permutation(len(shapes))[: rng.integers(1, 3)]]
+            shapes = [shapes[i] for i in rng.permutation(len(shapes))[:2]]
     items: list[Item] = []
     while len(items) < FEWEST:  # two objects always fit; a larger scene may end up with one object fewer
         items = []

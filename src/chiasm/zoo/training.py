@@ -1,0 +1,247 @@
+"""The training loop of the zoo's models: phases of a fixed number of steps, whose data depend on the step alone."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import PIL
+import safetensors
+import tokenizers
+import torch
+import transformers
+from torch import Tensor
+
+from chiasm.zoo.packing import Batch
+
+Measures = dict[str, tuple[Tensor, Tensor]]
+"""Name → (hits, cases) of one batch, for the log."""
+
+_LOG_EVERY: Final = 50
+_STATE_EVERY: Final = 500
+_DECAY: Final = 0.05
+_LAST_RATE: Final = 0.02
+
+
+@dataclass
+class Phase:
+    """One stretch of training.
+
+    Attributes:
+        name: for the log.
+        steps: number of optimiser steps.
+        batches: step → batch in numpy; must be picklable, for workers.
+        loss: batch of tensors → loss and measures.
+        parameters: what is trained.
+        learning_rate: the peak; it warms up linearly and falls by a cosine.
+        warm_up: steps of warm-up.
+    """
+
+    name: str
+    steps: int
+    batches: Callable[[int], Batch]
+    loss: Callable[[dict[str, Tensor]], tuple[Tensor, Measures]]
+    parameters: list[Any]
+    learning_rate: float
+    warm_up: int = 60
+
+    def rate(self, step: int) -> float:
+        """Learning rate at a step."""
+        cosine = 0.5 * (1 + math.cos(math.pi * step / self.steps))
+        return self.learning_rate * min(1.0, (step + 1) / self.warm_up) * (_LAST_RATE + (1 - _LAST_RATE) * cosine)
+
+
+@dataclass
+class Plan:
+    """A model and how it is trained.
+
+    Attributes:
+        name: the model's name in the zoo.
+        seed: seed of weights and data.
+        model: a transformers model.
+        processor: its processor, saved beside it.
+        heads: modules that only training needs.
+        phases: in order.
+    """
+
+    name: str
+    seed: int
+    model: Any
+    processor: Any
+    heads: Any
+    phases: list[Phase]
+
+
+class _Steps:
+    """The batches of a phase from one step on, as the data set that torch's loader asks for."""
+
+    def __init__(self, phase: Phase, start: int) -> None:
+        self.batches, self.start, self.length = phase.batches, start, phase.steps - start
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Batch:
+        if not 0 <= index < self.length:
+            raise IndexError(index)
+        return self.batches(self.start + index)
+
+
+def _as_made(batch: Batch) -> Batch:
+    """Leaves a batch in numpy: arrays come through a pipe, tensors would need shared memory, scarce in containers."""
+    return batch
+
+
+def _feed(phase: Phase, start: int, workers: int) -> Iterator[Batch]:
+    loader = torch.utils.data.DataLoader(
+        _Steps(phase, start), batch_size=None, shuffle=False, num_workers=workers, collate_fn=_as_made
+    )
+    yield from loader
+
+
+def _optimiser(phase: Phase, device: torch.device) -> Any:
+    """AdamW that leaves biases and norms undecayed."""
+    groups = [
+        {"params": [p for p in phase.parameters if p.ndim > 1], "weight_decay": _DECAY},
+        {"params": [p for p in phase.parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=phase.learning_rate, betas=(0.9, 0.98), fused=device.type == "cuda")
+
+
+@dataclass
+class _Log:
+    """Sums over the steps since the last line; they stay on the device, so that a step waits for nothing."""
+
+    write: Callable[[str], None]
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    sums: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def add(self, loss: Tensor, measures: Measures) -> None:
+        for name, (hits, cases) in ({"loss": (loss.detach(), torch.ones_like(loss))} | measures).items():
+            old = self.sums.get(name)
+            self.sums[name] = (hits, cases) if old is None else (old[0] + hits, old[1] + cases)
+
+    def flush(self, phase: str, step: int, seconds: float) -> None:
+        line: dict[str, Any] = {"phase": phase, "step": step, "seconds": round(seconds, 1)}
+        for name, (hits, cases) in self.sums.items():
+            line[name] = round(float(hits) / float(cases), 4) if float(cases) else None
+        self.sums = {}
+        self.lines.append(line)
+        self.write("  ".join(f"{name} {value}" for name, value in line.items()))
+
+
+def train(
+    plan: Plan,
+    device: torch.device,
+    *,
+    workers: int = 0,
+    state: Path | None = None,
+    write: Callable[[str], None] = lambda _line: None,
+) -> dict[str, Any]:
+    """Run all phases of a plan; afterwards ``plan.model`` is trained, in float32 on the CPU.
+
+    Args:
+        plan: what to train and how. Equal plans give equal weights on equal hardware and library versions.
+        device: where to train.
+        workers: processes that make batches; the data are the same for any number.
+        state: file from which a broken-off training goes on, and into which it is kept up to date.
+        write: takes each line of the log.
+
+    Returns:
+        What `save` writes to ``training.json``.
+    """
+    torch.use_deterministic_algorithms(mode=True, warn_only=True)
+    modules = torch.nn.ModuleDict({"model": plan.model, "heads": plan.heads}).to(device).train()
+    log, began = _Log(write), time.monotonic()
+    saved: dict[str, Any] | None = None
+    if state is not None and state.exists():
+        saved = torch.load(state, map_location=device, weights_only=True)
+        modules.load_state_dict(saved["modules"])
+        log.lines, began = saved["lines"], began - saved["seconds"]
+    for number, phase in enumerate(plan.phases):
+        if saved is not None and number < saved["phase"]:
+            continue
+        optimiser, start = _optimiser(phase, device), 0
+        if saved is not None and number == saved["phase"]:
+            optimiser.load_state_dict(saved["optimiser"])
+            start = saved["step"]
+        for step, batch in enumerate(_feed(phase, start, workers), start=start):
+            log.add(*_step(phase, optimiser, step, batch, device))
+            done = step + 1
+            if done % _LOG_EVERY == 0 or done == phase.steps:
+                log.flush(phase.name, done, time.monotonic() - began)
+            if state is not None and (done % _STATE_EVERY == 0 or done == phase.steps):
+                content = {"modules": modules.state_dict(), "optimiser": optimiser.state_dict()}
+                content |= {"phase": number, "step": done, "lines": log.lines, "seconds": time.monotonic() - began}
+                _keep(state, content)
+    plan.model.float().cpu().eval()
+    return _report(plan, device, time.monotonic() - began, log.lines)
+
+
+def _step(phase: Phase, optimiser: Any, step: int, batch: Batch, device: torch.device) -> tuple[Tensor, Measures]:
+    for group in optimiser.param_groups:
+        group["lr"] = phase.rate(step)
+    tensors = {name: torch.from_numpy(array).to(device, non_blocking=True) for name, array in batch.items()}
+    with torch.autocast(device.type, torch.bfloat16):
+        loss, measures = phase.loss(tensors)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(phase.parameters, 1.0)
+    optimiser.step()
+    return loss, measures
+
+
+def _keep(state: Path, content: dict[str, Any]) -> None:
+    """Write the state beside the file first, so that a crash leaves the old one whole."""
+    state.parent.mkdir(parents=True, exist_ok=True)
+    fresh = state.with_suffix(".new")
+    torch.save(content, fresh)
+    fresh.replace(state)
+
+
+def _report(plan: Plan, device: torch.device, seconds: float, lines: list[dict[str, Any]]) -> dict[str, Any]:
+    packages = (torch, transformers, tokenizers, safetensors, np, PIL)
+    return {
+        "model": plan.name,
+        "seed": plan.seed,
+        "parameters": sum(weight.numel() for weight in plan.model.parameters()),
+        "steps": {phase.name: phase.steps for phase in plan.phases},
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
+        "threads": torch.get_num_threads(),
+        "processors": os.cpu_count(),
+        "seconds": round(seconds, 1),
+        "versions": {"python": platform.python_version()}
+        | {package.__name__: str(package.__version__) for package in packages},
+        "curve": lines,
+    }
+
+
+def save(plan: Plan, report: dict[str, Any], folder: Path) -> None:
+    """Write weights in half precision, processor and ``training.json`` by plain ``save_pretrained``.
+
+    Args:
+        plan: a trained plan; its model stays in float32.
+        report: what `train` returned.
+        folder: created if missing.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    plan.model.half().save_pretrained(folder)
+    plan.model.float()
+    plan.processor.save_pretrained(folder)
+    # Half precision is for the file alone: whoever loads it should compute in float32 without asking for it.
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    for part in (config, config.get("text_config", {}), config.get("vision_config", {})):
+        if "dtype" in part:
+            part["dtype"] = "float32"
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    text = json.dumps(report, indent=1) + "\n"
+    (folder / "training.json").write_text(text, encoding="utf-8")
