@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from chiasm.core.explanation import Explanation
 from chiasm.core.game import Counts, Fixed
+from chiasm.core.provenance import Provenance
 from chiasm.core.sample import Sample
 from chiasm.core.target import Target
-from chiasm.estimators.estimate import DEFAULT_BUDGET, explain_game
+from chiasm.estimators.choice import default_budget
+from chiasm.estimators.estimate import explain_game
 from chiasm.models.base import Adapter
 from chiasm.models.games import ModelGame, PartChoice, make_game
 
@@ -27,7 +28,7 @@ def explain(
     maskers: PartChoice = None,
     target: Target | None = None,
     fixed: Fixed | None = None,
-    budget: int = DEFAULT_BUDGET,
+    budget: int | None = None,
     seed: int = 0,
     batch_size: int | None = None,
     progress: Progress | None = None,
@@ -43,7 +44,7 @@ def explain(
         maskers: part → baseline that hides absent players, e.g. ``{"image": "blur:8"}``.
         target: what number to explain; by default what suits the model.
         fixed: parts or players held present (True) or absent (False) while the others are explained.
-        budget: most distinct values of the game that may be computed.
+        budget: most distinct values of the game that may be computed; by default what suits the number of players.
         seed: seed of the estimator.
         batch_size: coalitions in one model call; by default what fits the memory.
         progress: called after each batch.
@@ -55,13 +56,14 @@ def explain(
         ChiasmError: see the message; nothing is guessed.
     """
     adapter = _load(model)
+    allowed = budget
 
     def on_batch(counts: Counts) -> None:
         if progress is not None:
-            progress(counts.computed, budget, "explaining")
+            progress(counts.computed, allowed, "explaining")
 
     if progress is not None:
-        progress(0, budget, "predicting")
+        progress(0, None, "predicting")
     match = make_game(
         adapter,
         sample,
@@ -72,9 +74,16 @@ def explain(
         batch_size=batch_size,
         on_batch=on_batch,
     )
-    explanation = explain_game(match.game, index=index, method=method, budget=budget, seed=seed)
-    _stamp(explanation, adapter, match)
-    return explanation
+    allowed = default_budget(match.game.n) if budget is None else budget
+    return explain_game(
+        match.game,
+        index=index,
+        method=method,
+        budget=allowed,
+        seed=seed,
+        provenance=_provenance(adapter, match),
+        prediction=match.prediction,
+    )
 
 
 def _load(model: Adapter | str) -> Adapter:
@@ -85,15 +94,17 @@ def _load(model: Adapter | str) -> Adapter:
     return model
 
 
-def _stamp(explanation: Explanation, adapter: Adapter, match: ModelGame) -> None:
-    """Write down what was explained and by which model."""
-    explanation.prediction = match.prediction
-    provenance = explanation.provenance
-    provenance.target = match.target.describe()
-    spec: dict[str, Any] = dict(vars(match.target))
-    provenance.target_spec = {name: list(v) if isinstance(v, tuple) else v for name, v in spec.items()}
-    provenance.model = adapter.name
-    provenance.adapter = adapter.family
-    provenance.fingerprint = adapter.fingerprint
-    provenance.segmenters = match.segmenters
-    provenance.maskers = match.maskers
+def _provenance(adapter: Adapter, match: ModelGame) -> Provenance:
+    """What is explained and by which model; the estimator adds how."""
+    spec = vars(match.target)
+    return Provenance(
+        method="",
+        index="",
+        target=match.target.describe(),
+        target_spec={name: list(v) if isinstance(v, tuple) else v for name, v in spec.items()},
+        model=adapter.name,
+        adapter=adapter.family,
+        fingerprint=adapter.fingerprint,
+        segmenters=match.segmenters,
+        maskers=match.maskers,
+    )

@@ -8,7 +8,6 @@ from typing import Any
 from chiasm.core.errors import InvalidInput
 from chiasm.core.explanation import Explanation
 from chiasm.core.registry import views
-from chiasm.estimators.estimate import DEFAULT_BUDGET
 from chiasm.explainers.explain import Progress, explain
 from chiasm.explainers.spec import ExplainSpec
 from chiasm.models.hub import load
@@ -27,7 +26,7 @@ def run_spec(spec: ExplainSpec, progress: Progress | None = None) -> Explanation
         check_output(name)
     options: dict[str, Any] = {k: v for k, v in (("device", spec.device), ("dtype", spec.dtype)) if v is not None}
     if progress is not None:
-        progress(0, spec.budget, f"loading {spec.model}")
+        progress(0, None, f"loading {spec.model}")
     adapter = load(spec.model, **options)
     explanation = explain(
         adapter,
@@ -38,7 +37,7 @@ def run_spec(spec: ExplainSpec, progress: Progress | None = None) -> Explanation
         maskers=spec.maskers,
         target=spec.target(adapter),
         fixed=spec.fixed_players(),
-        budget=spec.budget or DEFAULT_BUDGET,
+        budget=spec.budget,
         seed=spec.seed,
         batch_size=spec.batch_size,
         progress=progress,

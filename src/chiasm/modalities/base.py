@@ -51,9 +51,10 @@ class ContentMasker(Protocol):
         name: the masker as it was asked for, e.g. ``"blur:8"``; stands in the provenance.
     """
 
-    name: str
+    @property
+    def name(self) -> str: ...  # noqa: D102 - said above; a property, so that frozen dataclasses serve
 
-    def apply(self, content: Any, players: PartPlayers, present: NDArray[np.bool_]) -> Sequence[Any]:
+    def apply(self, content: Any, players: PartPlayers, present: NDArray[np.bool_]) -> Sequence[Any] | NDArray[Any]:
         """The content once for each row of ``present`` (``bool[batch, players]``), absent players hidden.
 
         An all-present row gives the content back unchanged.
@@ -87,9 +88,12 @@ class Modality(Protocol):
         default_masker: a masker that suits any model.
     """
 
-    kind: str
-    default_segmenter: str
-    default_masker: str
+    @property
+    def kind(self) -> str: ...  # noqa: D102 - said above; properties, so that frozen dataclasses serve
+    @property
+    def default_segmenter(self) -> str: ...  # noqa: D102
+    @property
+    def default_masker(self) -> str: ...  # noqa: D102
 
     def read(self, data: Any) -> Any:
         """What the user gave → content in the modality's one form; refused input raises ``InvalidInput``."""

@@ -1,0 +1,195 @@
+"""``chiasm explain``: predict, explain, write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from chiasm.cli.parsing import merge, parse_fixed, parse_parts
+from chiasm.core.errors import UnknownName
+
+if TYPE_CHECKING:
+    from chiasm.explainers.spec import ExplainSpec
+
+_INPUT, _TARGET, _METHOD, _RUN = "What goes in", "What is explained", "How", "Running and writing"
+
+Model = Annotated[
+    str | None,
+    typer.Option("--model", "-m", help="zoo:NAME, a folder, or an id on the Hugging Face hub.", rich_help_panel=_INPUT),
+]
+Images = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--image", "-i", metavar="FILE", help="A picture; a second one is part image2.", rich_help_panel=_INPUT
+    ),
+]
+Texts = Annotated[
+    list[str] | None,
+    typer.Option("--text", "-t", metavar="TEXT", help="A question or caption.", rich_help_panel=_INPUT),
+]
+PartsGiven = Annotated[
+    list[str] | None,
+    typer.Option("--part", metavar="NAME=VALUE", help="Any other part, by name.", rich_help_panel=_INPUT),
+]
+SpecFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--spec", metavar="FILE.yaml", help="These options as YAML; the command line wins.", rich_help_panel=_INPUT
+    ),
+]
+Answer = Annotated[
+    str | None, typer.Option(help="The answer to explain, in place of the model's own.", rich_help_panel=_TARGET)
+]
+Against = Annotated[str | None, typer.Option(help="Explain the answer rather than this one.", rich_help_panel=_TARGET)]
+Token = Annotated[int | None, typer.Option(help="Explain one token of the answer, from 0.", rich_help_panel=_TARGET)]
+ScaleGiven = Annotated[
+    str | None,
+    typer.Option(
+        "--scale",
+        metavar="SCALE",
+        help="log_probability, probability, logit, similarity or value.",
+        rich_help_panel=_TARGET,
+    ),
+]
+Candidates = Annotated[
+    list[str] | None,
+    typer.Option("--candidate", metavar="TEXT", help="One of the answers to choose among.", rich_help_panel=_TARGET),
+]
+Method = Annotated[
+    str | None, typer.Option(help="Estimator, or auto. See: chiasm list estimators.", rich_help_panel=_METHOD)
+]
+IndexGiven = Annotated[
+    str | None, typer.Option("--index", help="SII, BII, … See: chiasm list indices.", rich_help_panel=_METHOD)
+]
+PlayersGiven = Annotated[
+    str | None,
+    typer.Option(
+        "--players",
+        help="How parts are cut, in their order: grid:7x7,words; or by name: image=grid:7x7,text=words.",
+        rich_help_panel=_METHOD,
+    ),
+]
+MaskersGiven = Annotated[
+    str | None,
+    typer.Option(
+        "--masker",
+        help="How absent players are hidden, in the same form: blur:8,attention.",
+        rich_help_panel=_METHOD,
+    ),
+]
+FixedGiven = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fix",
+        metavar="PLAYER=STATE",
+        help="Hold a part (text=present) or a player (text:3=absent) while the others are explained.",
+        rich_help_panel=_METHOD,
+    ),
+]
+Budget = Annotated[int | None, typer.Option(help="Most values of the game to compute.", rich_help_panel=_METHOD)]
+Seed = Annotated[int | None, typer.Option(help="Seed of the estimator.", rich_help_panel=_METHOD)]
+BatchSize = Annotated[int | None, typer.Option(help="Most coalitions in one model call.", rich_help_panel=_RUN)]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 …", rich_help_panel=_RUN)]
+Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16, float16 or auto.", rich_help_panel=_RUN)]
+Out = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--out", "-o", metavar="FILE", help=".html, .json, .png, .svg or .pdf; repeatable.", rich_help_panel=_RUN
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the written paths only.", rich_help_panel=_RUN)]
+
+
+def explain(
+    *,
+    model: Model = None,
+    image: Images = None,
+    text: Texts = None,
+    part: PartsGiven = None,
+    spec: SpecFile = None,
+    answer: Answer = None,
+    against: Against = None,
+    token: Token = None,
+    scale: ScaleGiven = None,
+    candidate: Candidates = None,
+    method: Method = None,
+    index: IndexGiven = None,
+    players: PlayersGiven = None,
+    masker: MaskersGiven = None,
+    fix: FixedGiven = None,
+    budget: Budget = None,
+    seed: Seed = None,
+    batch_size: BatchSize = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    out: Out = None,
+    quiet: Quiet = False,
+) -> None:
+    """Explain one prediction: which players of each part mattered, and which worked together.
+
+    Example: chiasm explain -m zoo:llava-shapes -i photo.jpg -t "What colour is the circle?" -o page.html
+    """
+    line = {
+        "model": model,
+        "parts": parse_parts(image, text, part),
+        "answer": answer,
+        "against": against,
+        "token": token,
+        "scale": scale,
+        "candidates": candidate,
+        "method": method,
+        "index": index,
+        "players": players,
+        "maskers": masker,
+        "fixed": parse_fixed(fix),
+        "budget": budget,
+        "seed": seed,
+        "batch_size": batch_size,
+        "device": device,
+        "dtype": dtype,
+        "out": out,
+    }
+    _run(line, spec, quiet=quiet)
+
+
+def _run(line: dict[str, Any], file: Path | None, *, quiet: bool) -> None:
+    # every check that needs no model comes before the imports and the model, which take seconds to load
+    from chiasm.explainers.spec import ExplainSpec
+
+    fields = merge(ExplainSpec.read(file) if file is not None else {}, line)
+    described = ExplainSpec.parse(fields, f"{str(file)!r} and the command line" if file else "the command line")
+    check(described)
+    from chiasm.cli.progress import Bar
+    from chiasm.cli.summary import show
+    from chiasm.cli.terminal import stdout
+    from chiasm.explainers.run_spec import run_spec
+
+    with Bar(quiet=quiet) as bar:
+        explanation = run_spec(described, progress=bar)
+    if quiet:
+        for path in described.out:
+            typer.echo(path)
+    else:
+        show(explanation, stdout(), described.out)
+
+
+def check(described: ExplainSpec) -> None:
+    """Refuse what can be seen to be wrong without the model.
+
+    Raises:
+        ChiasmError: a part that the sample lacks, more choices than parts, or an output that cannot be written.
+    """
+    from chiasm.explainers.run_spec import check_output
+    from chiasm.models.games import by_part
+
+    sample = described.sample()
+    by_part(described.players, sample, "segmenters")
+    by_part(described.maskers, sample, "maskers")
+    for who in described.fixed_players():
+        name = who if isinstance(who, str) else who[0]
+        if name not in sample.parts:
+            raise UnknownName("part", name, sample.parts)
+    for name in described.out:
+        check_output(name)

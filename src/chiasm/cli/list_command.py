@@ -1,0 +1,135 @@
+"""``chiasm list``: what there is to choose from."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+Row = dict[str, str]
+
+
+class What(StrEnum):
+    """Things that can be listed."""
+
+    models = "models"
+    estimators = "estimators"
+    indices = "indices"
+    segmenters = "segmenters"
+    maskers = "maskers"
+    views = "views"
+
+
+def list_things(
+    what: Annotated[What, typer.Argument(help="What to list.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: a list of objects.")] = False,
+) -> None:
+    """List models, estimators, indices, segmenters, maskers or views."""
+    rows = _LISTS[what]()
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    from chiasm.cli.terminal import safe, stdout
+
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column == "name", style="bold" if column == "name" else "")
+    for row in rows:
+        table.add_row(*(Text(safe(row.get(column, ""))) for column in columns))
+    stdout().print(table)
+
+
+def _models() -> list[Row]:
+    from chiasm.models.hub import models
+    from chiasm.zoo.catalog import MODELS
+
+    shipped = [{"name": f"zoo:{name}", "family": "ships with Chiasm", "summary": line} for name, line in MODELS.items()]
+    types = [
+        {"name": name, "family": entry.info.get("family", ""), "summary": entry.summary}
+        for name, entry in models.entries().items()
+    ]
+    return shipped + types
+
+
+def _estimators() -> list[Row]:
+    from chiasm.estimators import estimators
+
+    return [{"name": name, "summary": entry.summary, **entry.info} for name, entry in estimators.entries().items()]
+
+
+def _indices() -> list[Row]:
+    from chiasm.core.indices import index, index_names
+
+    return [
+        {
+            "name": name,
+            "summary": "weighted Banzhaf index, 0 < p < 1, e.g. WBII:0.3" if ":" in name else index(name).summary,
+        }
+        for name in index_names()
+    ]
+
+
+def _views() -> list[Row]:
+    from chiasm.core.registry import views
+
+    return [{"name": name, "summary": entry.summary} for name, entry in views.entries().items()]
+
+
+def _of_modalities(what: str, default: str) -> list[Row]:
+    from chiasm.modalities import modalities
+
+    rows = []
+    for kind, entry in modalities.entries().items():
+        modality = modalities.get(kind)
+        known = getattr(modality, what, None)
+        lines = dict(known) if isinstance(known, Mapping) else dict.fromkeys(_names_beside(entry.target, what), "")
+        preset = getattr(modality, default)
+        names = (
+            lines
+            if any(preset.partition(":")[0] == name.partition(":")[0] for name in lines)
+            else {preset: "", **lines}
+        )
+        rows += [
+            {
+                "name": name,
+                "kind": kind,
+                "summary": line or (f"default: {preset}" if name in (preset, _form(preset, lines)) else ""),
+            }
+            for name, line in names.items()
+        ]
+    return rows
+
+
+def _form(preset: str, names: Mapping[str, str]) -> str:
+    """The form that a default such as ``grid:4x4`` has among names such as ``grid:RxC``."""
+    return next((name for name in names if name.partition(":")[0] == preset.partition(":")[0]), preset)
+
+
+def _names_beside(target: object, what: str) -> tuple[str, ...]:
+    """``KNOWN`` of the module ``…_segmenters`` or ``…_maskers`` beside a modality, if it has one."""
+    if not isinstance(target, str):
+        target = f"{type(target).__module__}:"
+    module = f"{target.partition(':')[0]}_{what}"
+    if importlib.util.find_spec(module) is None:
+        return ()
+    return tuple(getattr(importlib.import_module(module), "KNOWN", ()))
+
+
+_LISTS: dict[What, Callable[[], list[Row]]] = {
+    What.models: _models,
+    What.estimators: _estimators,
+    What.indices: _indices,
+    What.segmenters: lambda: _of_modalities("segmenters", "default_segmenter"),
+    What.maskers: lambda: _of_modalities("maskers", "default_masker"),
+    What.views: _views,
+}

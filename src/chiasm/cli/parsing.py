@@ -1,0 +1,88 @@
+"""What stands on the command line → fields of a description."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from chiasm.core.errors import InvalidInput
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+#: what a sample calls other things than parts
+_RESERVED = frozenset({"answer", "truth", "tags", "id"})
+_STATES = {"present": True, "absent": False}
+#: fields of a description that are tables: the command line changes single entries
+_TABLES = ("parts", "fixed")
+
+
+def parse_parts(
+    images: Sequence[str] | None, texts: Sequence[str] | None, parts: Sequence[str] | None
+) -> dict[str, str]:
+    """Parts by name: pictures, then texts, then what ``--part`` names, each in the order given.
+
+    Args:
+        images: values of ``--image``: the parts ``image``, ``image2``, ``image3`` …
+        texts: values of ``--text``: the parts ``text``, ``text2`` …
+        parts: values of ``--part``, ``NAME=VALUE`` each.
+
+    Raises:
+        InvalidInput: a part without a name or value, a name that cannot be used, or one that is given twice.
+    """
+    found = {**_numbered("image", images), **_numbered("text", texts)}
+    for given in parts or ():
+        name, equals, value = given.partition("=")
+        if not equals or not value:
+            raise InvalidInput(f"--part {given!r} has no name and value; write NAME=VALUE, e.g. --part audio=talk.wav.")
+        if not _NAME.fullmatch(name):
+            raise InvalidInput(f"--part {given!r}: {name!r} is not a name; use letters, digits and underscores.")
+        if name in _RESERVED:
+            raise InvalidInput(f"--part {given!r}: {name!r} is not a part of a sample; choose another name.")
+        if name in found:
+            raise InvalidInput(f"Part {name!r} is given twice; give the second another name, e.g. {name}_b.")
+        found[name] = value
+    return found
+
+
+def _numbered(name: str, values: Sequence[str] | None) -> dict[str, str]:
+    return {name if i == 0 else f"{name}{i + 1}": value for i, value in enumerate(values or ())}
+
+
+def parse_fixed(given: Sequence[str] | None) -> dict[str, bool]:
+    """``["text=present", "image:3=absent"]`` → ``{"text": True, "image:3": False}``.
+
+    Raises:
+        InvalidInput: not of that form, or a player that is held in two ways.
+    """
+    found: dict[str, bool] = {}
+    for text in given or ():
+        key, equals, state = text.partition("=")
+        if not equals or state not in _STATES:
+            raise InvalidInput(
+                f"--fix {text!r}: write PART=present or PART=absent, or PART:INDEX=… for one player, e.g. text:3=absent."
+            )
+        part, colon, number = key.partition(":")
+        if not part or (colon and not number.isdecimal()):
+            raise InvalidInput(f"--fix {text!r}: {key!r} names no part or player; write e.g. text or text:3.")
+        if found.get(key, _STATES[state]) != _STATES[state]:
+            raise InvalidInput(f"--fix holds {key!r} both present and absent; leave one of them out.")
+        found[key] = _STATES[state]
+    return found
+
+
+def merge(file: Mapping[str, Any], line: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a description file with those of the command line, which win; tables are joined entry by entry.
+
+    Raises:
+        InvalidInput: a table of the file is something else.
+    """
+    fields = dict(file)
+    for name, value in line.items():
+        if value is None or value in ([], {}):
+            continue
+        if name in _TABLES and fields.get(name) is not None:
+            if not isinstance(fields[name], dict):
+                raise InvalidInput(f"{name!r} of the description is {fields[name]!r}; write a table, NAME: VALUE.")
+            value = {**fields[name], **value}  # noqa: PLW2901 - the entry to store
+        fields[name] = value
+    return fields

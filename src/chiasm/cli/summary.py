@@ -1,0 +1,162 @@
+"""An explanation in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from chiasm.cli.terminal import safe, unicode
+from chiasm.core.explanation import Explanation
+from chiasm.view import wording
+from chiasm.view.colours import Scale
+from chiasm.view.numerals import count, percent, shorten
+from chiasm.view.pairs import pair_scale
+
+#: players of each part, and pairs, that are listed
+TOP = 5
+#: a window of fewer columns gets short bars and no standard errors
+_NARROW = 60
+_RAISES, _LOWERS = "color(208)", "color(33)"
+
+
+def show(explanation: Explanation, console: Console, written: Sequence[str] = ()) -> None:
+    """Answer, what came from where, the strongest players and pairs, how it was made, and the files written."""
+    console.print(Text(safe(wording.title(explanation)), style="bold"))
+    for line in _about(explanation):
+        console.print(Text(safe(line)))
+    _shares(explanation, console)
+    _players(explanation, console)
+    _pairs(explanation, console)
+    console.print()
+    console.print(Text(safe(made(explanation)), style="dim"))
+    for path in written:
+        console.print(Text.assemble("Wrote ", (safe(path), "bold")), soft_wrap=True)
+
+
+def _about(explanation: Explanation) -> list[str]:
+    lines = []
+    if other := wording.other_answer(explanation):
+        lines.append(other)
+    if explanation.prediction is not None and explanation.prediction.alternatives:
+        answers = (f"{shorten(answer, 40)} {percent(p)}" for answer, p in explanation.prediction.alternatives[:5])
+        lines.append(f"Other answers: {', '.join(answers)}.")
+    unit = wording.unit_in_words(explanation)
+    lines.append(f"Explained: {explanation.provenance.target}{f', in {unit}' if unit else ''}.")
+    if levels := wording.levels(explanation):
+        lines.append(levels)
+    return lines
+
+
+def _half(console: Console) -> int:
+    return 12 if console.width >= _NARROW else 5
+
+
+def _error(scale: Scale, error: float, console: Console) -> str:
+    return scale.error(error) if console.width >= _NARROW else ""
+
+
+def _bar(value: float, scale: Scale, console: Console, *, negative: bool) -> Text:
+    """A bar around a zero line; without negative bars beside it the left half is left out."""
+    block, axis = ("█", "│") if unicode(console) else ("#", "|")
+    half = _half(console)
+    length = round(half * abs(scale.share(value)))
+    bar = block * length
+    if value < 0:
+        return Text.assemble((bar.rjust(half), _LOWERS), axis, " " * half)
+    return Text.assemble(" " * (half if negative else 0), axis, (bar.ljust(half), _RAISES))
+
+
+def _heading(console: Console, text: str) -> None:
+    console.print()
+    console.print(Text(safe(text), style="bold"))
+
+
+def _table(console: Console, rows: Sequence[Sequence[Text | str]], right: frozenset[int]) -> None:
+    for column in reversed(range(len(rows[0]))):
+        if all(not str(row[column]) for row in rows):  # nothing known, e.g. no standard errors
+            rows = [[cell for i, cell in enumerate(row) if i != column] for row in rows]
+            right = frozenset(i - (i > column) for i in right if i != column)
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in range(len(rows[0])):
+        table.add_column(justify="right" if column in right else "left", no_wrap=column in right, overflow="fold")
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(safe(cell)) for cell in row))
+    console.print(Padding(table, (0, 0, 0, 2), expand=False))
+
+
+def _shares(explanation: Explanation, console: Console) -> None:
+    shares = wording.shares(explanation)
+    if not shares:
+        return
+    scale = Scale(max(abs(share.value) for share in shares))
+    negative = any(share.value < 0 for share in shares)
+    _heading(console, "How much came from where")
+    rows = [
+        (share.label, _bar(share.value, scale, console, negative=negative), scale.number(share.value))
+        for share in shares
+    ]
+    _table(console, rows, frozenset({2}))
+    together = [share.value for share in shares if len(share.parts) > 1]
+    lines = [wording.SYNERGY] if max(together, default=0) > 0 else []
+    lines += [wording.REDUNDANCY] if min(together, default=0) < 0 else []
+    for line in lines:
+        console.print(Padding(Text(line, style="dim"), (0, 0, 0, 2)))
+
+
+def _players(explanation: Explanation, console: Console) -> None:
+    scale = Scale.of(explanation.single)
+    for name, part in explanation.players.parts.items():
+        top = [player for player in explanation.top(len(part), name) if player.value == player.value][:TOP]  # not NaN
+        if not top:
+            continue
+        negative = any(player.value < 0 for player in top)
+        left = len(part) - len(top)
+        _heading(console, f"Strongest in {shorten(name, 40)}" + (f" (of {count(len(part), 'player')})" if left else ""))
+        rows = [
+            (
+                shorten(player.label, 40),
+                _bar(player.value, scale, console, negative=negative),
+                scale.number(player.value),
+                _error(scale, player.error, console),
+            )
+            for player in top
+        ]
+        _table(console, rows, frozenset({2, 3}))
+
+
+def _pairs(explanation: Explanation, console: Console) -> None:
+    pairs = wording.strongest_pairs(explanation, TOP)
+    if not pairs:
+        return
+    scale = pair_scale(explanation)
+    _heading(console, "Strongest pairs")
+    rows = [
+        (
+            shorten(pair.labels[0], 30),
+            shorten(pair.labels[1], 30),
+            scale.number(pair.value),
+            _error(scale, pair.error, console),
+            wording.reading(pair),
+        )
+        for pair in pairs
+    ]
+    _table(console, rows, frozenset({2, 3}))
+
+
+def made(explanation: Explanation) -> str:
+    """One paragraph: values, seconds, method, what was hidden and how."""
+    by = explanation.provenance
+    text = f"Method {by.method}, index {by.index}."
+    if by.computed:
+        text = f"{count(by.computed, 'value')} computed in {by.seconds:.1f} s. {text}"
+    hidden = [f"{part} by {masker}" for part, masker in by.maskers.items()]
+    if hidden:
+        text += f" Absent players are hidden: {', '.join(hidden)}."
+    if by.fixed:
+        held = (f"{who} {'present' if on else 'absent'}" for who, on in by.fixed.items())
+        text += f" Held fixed: {', '.join(held)}."
+    return " ".join([text, *by.notes])

@@ -1,0 +1,179 @@
+"""From a game to an explanation: any estimator on any function of coalitions, no model needed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from chiasm.core.errors import BudgetTooSmall, InvalidInput
+from chiasm.core.explanation import Explanation, Prediction
+from chiasm.core.game import Counts, Fixed, Game, ValueFunction
+from chiasm.core.indices import Index
+from chiasm.core.players import Players
+from chiasm.core.provenance import Provenance
+from chiasm.estimators import estimators
+from chiasm.estimators.base import Estimate, Estimator
+from chiasm.estimators.choice import choose, default_budget, parse_method
+
+#: a budget for those who need a number before the players are known; `estimate` itself asks `default_budget`
+DEFAULT_BUDGET = 2048
+#: more parts than this have no table of part values: 2^P values and 3^P terms are for eyes that will not read them
+_MOST_PARTS = 10
+
+
+def estimate(
+    values: ValueFunction,
+    parts: Mapping[str, int],
+    *,
+    index: str | Index = "SII",
+    method: str = "auto",
+    budget: int | None = None,
+    seed: int = 0,
+    fixed: Fixed | None = None,
+    batch_size: int = 256,
+    progress: Callable[[Counts], None] | None = None,
+) -> Explanation:
+    """Single and pair values of any function of coalitions.
+
+    Args:
+        values: coalitions ``bool[batch, n]`` → ``float[batch]``; n players in the order of ``parts``.
+        parts: name of each part → number of its players.
+        index: ``"SII"``, ``"BII"``, ``"STII"``, ``"FSII"``, ``"Moebius"``, ``"WBII:p"``.
+        method: an estimator (``chiasm list estimators``), ``"estimator-index"`` such as ``"permutation-bii"``, or
+            ``"auto"``: exact where the budget allows, else as `chiasm.estimators.choice.choose` says.
+        budget: distinct values that may be computed, those of whole parts included; by default all 2^n or, for many
+            players, three for each single and pair value (2,048 to 8,192).
+        seed: the same seed gives the same numbers.
+        fixed: parts or players ``(part, index)`` that are held present (True) or absent (False).
+        batch_size: largest batch that ``values`` is given.
+        progress: called with the counts after each batch.
+
+    Returns:
+        The explanation; ``provenance.method`` and ``provenance.notes`` tell what was chosen and why.
+
+    Raises:
+        UnknownName: no such estimator, index or part.
+        InvalidInput: an option that cannot be used, or an index that the estimator does not serve.
+        BudgetTooSmall: the budget is below what one estimate needs.
+        ModelError: ``values`` returned something else than one finite number a coalition.
+        MissingDependency: the estimator needs a package that is not installed.
+
+    Example:
+        >>> import numpy as np
+        >>> both = lambda present: (present[:, 0] & present[:, 2]).astype(float)
+        >>> estimate(both, {"image": 2, "text": 2}).interactions["image", "text"].round(6)
+        array([[1., 0.],
+               [0., 0.]])
+    """
+    game = Game(values, Players.abstract(parts), fixed=fixed, batch_size=batch_size, on_batch=progress)
+    return explain_game(game, index=index, method=method, budget=budget, seed=seed)
+
+
+def explain_game(
+    game: Game,
+    *,
+    index: str | Index = "SII",
+    method: str = "auto",
+    budget: int | None = None,
+    seed: int = 0,
+    provenance: Provenance | None = None,
+    prediction: Prediction | None = None,
+    on_estimate: Callable[[Estimate], None] | None = None,
+) -> Explanation:
+    """Run an estimator on a game. What every game-based explainer ends in.
+
+    The values of whole parts come first and count in the budget; where 2^P of them would take more than half of it
+    (or P > 10) they are left out, and a note says so.
+
+    Args:
+        game: the game; values that it remembers cost nothing.
+        index: as in `estimate`.
+        method: as in `estimate`.
+        budget: as in `estimate`.
+        seed: as in `estimate`.
+        provenance: what is known of model, target and masks; method, index, budget, counts, seed, time and fixed
+            players are filled in here.
+        prediction: the model's answer.
+        on_estimate: called with each intermediate estimate; an exception that it raises ends the run.
+
+    Raises:
+        Everything `estimate` raises.
+    """
+    started, before = time.perf_counter(), replace(game.counts)
+    name, wanted = parse_method(method, index)
+    allowed = default_budget(game.n) if budget is None else _whole("budget", budget, 1)
+    _whole("seed", seed, 0)
+    notes = list(provenance.notes) if provenance is not None else []
+    if name == "auto":
+        name, why = choose(game.n, wanted, allowed)
+        notes.append(f"method: {name}, because {why}")
+    with game.allowance(allowed):
+        found, part_values = _found_with_parts(
+            game, estimators.get(name), wanted, allowed, seed=int(seed), on_estimate=on_estimate
+        )
+    if not part_values:
+        notes.append("no values of whole parts: their 2^P coalitions are too many for the budget")
+    return Explanation(
+        players=game.players,
+        single=found.single,
+        single_errors=found.single_errors,
+        pair=found.pair,
+        pair_errors=found.pair_errors,
+        part_values=part_values,
+        prediction=prediction,
+        provenance=replace(
+            provenance if provenance is not None else Provenance(name, wanted.name),
+            method=name,
+            index=wanted.name,
+            fixed={_words(player): present for player, present in game.fixed.items()},
+            budget=allowed,
+            requested=game.counts.requested - before.requested,
+            cached=game.counts.cached - before.cached,
+            computed=game.counts.computed - before.computed,
+            seed=int(seed),
+            seconds=time.perf_counter() - started,
+            notes=notes,
+        ),
+    )
+
+
+def _found_with_parts(
+    game: Game,
+    estimator: Estimator,
+    index: Index,
+    budget: int,
+    *,
+    seed: int,
+    on_estimate: Callable[[Estimate], None] | None,
+) -> tuple[Estimate, dict[tuple[str, ...], float]]:
+    """The last estimate and the values of whole parts (empty if too many), together within the budget."""
+    parts = sum(len(part) > 0 for part in game.players.parts.values())
+    spent = game.counts.computed
+    enumerated = estimator.name == "exact"  # then every part value is among the values and free afterwards
+    part_values: dict[tuple[str, ...], float] = {}
+    if parts <= _MOST_PARTS and not enumerated and 1 << parts <= budget // 2:
+        part_values = game.part_values()
+    last = None
+    for estimate_so_far in estimator.run(game, index, budget - (game.counts.computed - spent), seed):
+        last = estimate_so_far
+        if on_estimate is not None:
+            on_estimate(last)
+    if last is None:
+        raise BudgetTooSmall(f"The estimator {estimator.name!r} gave no estimate within {budget} values.")
+    if parts <= _MOST_PARTS and enumerated:
+        part_values = game.part_values()
+    return last, part_values
+
+
+def _whole(name: str, value: int, least: int) -> int:
+    """A whole number of at least ``least``, below 2^31 as seeds of other libraries must be."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value < 2**31:
+        raise InvalidInput(f"The {name} is {value!r}; give a whole number from {least} to 2^31 − 1.")
+    return int(value)
+
+
+def _words(player: str | tuple[str, int]) -> str:
+    return player if isinstance(player, str) else f"{player[0]}[{player[1]}]"

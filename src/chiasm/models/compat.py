@@ -1,0 +1,241 @@
+"""The only file that knows library versions: what transformers and torch call things, and how that differs.
+
+Everything here is a small function with one job, so that an upgrade of a library is a change of this file.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from chiasm.core.errors import InvalidInput, MissingDependency, ModelError
+
+
+def transformers() -> Any:
+    """The transformers module.
+
+    Raises:
+        MissingDependency: transformers or torch is not installed.
+    """
+    try:
+        import torch  # noqa: F401 - transformers imports without it and fails much later, with riddles
+        import transformers as module
+    except ImportError as error:
+        raise MissingDependency("transformers with torch", "running a model", "models") from error
+    return module
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers from printing progress bars, and warnings about fallbacks that we ask for."""
+    from transformers.utils import logging as library
+
+    logger = logging.getLogger("transformers")
+    level, bars = logger.level, library.is_progress_bar_enabled()
+    logger.setLevel(logging.ERROR)
+    library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        if bars:
+            library.enable_progress_bar()
+
+
+@contextmanager
+def readable_errors(path: str) -> Iterator[None]:
+    """Turn what ``from_pretrained`` raises for a missing or unreachable checkpoint into words.
+
+    Raises:
+        InvalidInput: nothing can be loaded from ``path``.
+    """
+    try:
+        yield
+    except OSError as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InvalidInput(
+            f"No model can be loaded from {path!r}: {first} Give a folder written by save_pretrained, or the id of a "
+            f"model on the hub (which needs a network, or the model in the local cache)."
+        ) from error
+
+
+def load_config(path: str) -> Any:
+    """The configuration of a checkpoint (remote code is never run).
+
+    Raises:
+        InvalidInput: there is none, or this version of transformers does not know its model type.
+    """
+    transformers()  # says what to install, if need be
+    with readable_errors(path), quiet():
+        try:
+            return transformers().AutoConfig.from_pretrained(path, trust_remote_code=False)
+        except (ValueError, KeyError) as error:
+            raise InvalidInput(
+                f"The configuration in {path!r} cannot be read by transformers {transformers().__version__}: {error} "
+                f"For a model that needs its own code, write a function and wrap it in FunctionModel."
+            ) from error
+
+
+def load_image_processor(path: str) -> Any:
+    """The image processor of a checkpoint, always its Pillow version.
+
+    transformers has two versions of each; they round differently. The Pillow one needs no torchvision and gives the
+    same pixels on every machine, so values do not depend on what else is installed.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    with readable_errors(path), quiet():
+        return transformers().AutoImageProcessor.from_pretrained(path, backend="pil", trust_remote_code=False)
+
+
+def load_tokenizer(path: str) -> Any:
+    """The tokenizer of a checkpoint.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    with readable_errors(path), quiet():
+        return transformers().AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+
+
+def load_processor(path: str) -> Any | None:
+    """The whole processor, or ``None`` where this installation cannot build it.
+
+    Some processors hold a video processor that needs torchvision; all that Chiasm needs of them is built by hand.
+    """
+    with quiet():
+        try:
+            return transformers().AutoProcessor.from_pretrained(path, backend="pil", trust_remote_code=False)
+        except (ImportError, OSError, ValueError, TypeError, AttributeError):
+            return None
+
+
+def load_processor_settings(path: str) -> dict[str, Any]:
+    """What a checkpoint says of its processor: settings of ``processor_config.json`` and the chat template.
+
+    Returns:
+        The settings; ``chat_template`` is a string or missing. Empty where the checkpoint says nothing.
+    """
+    from transformers.processing_utils import ProcessorMixin
+
+    with quiet():
+        try:
+            settings, _ = ProcessorMixin.get_processor_dict(path)
+        except OSError:
+            return {}
+    template = settings.get("chat_template")
+    if isinstance(template, Mapping):
+        settings["chat_template"] = template.get("default")
+    return dict(settings)
+
+
+def core_model(model: Any) -> Any:
+    """The module that merges pictures into the text: the model without its head, or the model itself."""
+    return model.model if hasattr(getattr(model, "model", None), "get_image_features") else model
+
+
+def accepts(function: Any, name: str) -> bool:
+    """Whether a function names this argument in its signature."""
+    return name in inspect.signature(function).parameters
+
+
+def parameters(function: Any) -> set[str]:
+    """The names of a function's arguments."""
+    return set(inspect.signature(function).parameters)
+
+
+def has_default(function: Any, name: str) -> bool:
+    """Whether a function can be called without this argument."""
+    found = inspect.signature(function).parameters.get(name)
+    return found is None or found.default is not inspect.Parameter.empty
+
+
+def require_encoder_outputs(model: Any) -> None:
+    """Refuse a library that cannot be given encoded pictures.
+
+    Raises:
+        ModelError: the forward of the model takes no ``mm_encoder_outputs``.
+    """
+    if not accepts(model.forward, "mm_encoder_outputs"):
+        raise ModelError(
+            f"{type(model).__name__} of transformers {transformers().__version__} cannot be given encoded pictures; "
+            f"run: pip install 'transformers>=5.23'."
+        )
+
+
+def encode_images(model: Any, tensors: Mapping[str, Any], pictures: int) -> tuple[Any, ...]:
+    """Run the vision side of a decoder model.
+
+    Args:
+        model: the whole model.
+        tensors: what its ``get_image_features`` takes (``pixel_values`` …), for ``pictures`` pictures of one size.
+        pictures: how many pictures that is.
+
+    Returns:
+        Tensors ``[pictures, image tokens, width]``: the features that replace the image tokens, then the deepstack
+        features of the layers that have them (Qwen3-VL).
+    """
+    import torch
+
+    outputs = core_model(model).get_image_features(**tensors, return_dict=True)
+    features = [outputs.pooler_output, *(getattr(outputs, "deepstack_features", None) or [])]
+    flat = [torch.cat(list(f), dim=0) if isinstance(f, list | tuple) else f for f in features]
+    return tuple(f.reshape(pictures, -1, f.shape[-1]) for f in flat)
+
+
+def encoder_outputs(model: Any, pictures: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
+    """Encoded pictures in the form that ``forward(mm_encoder_outputs=…)`` takes.
+
+    Args:
+        model: the whole model.
+        pictures: one entry a picture, in the order of the image tokens in the batch (row by row); each holds the
+            tensors of `encode_images` without their first axis.
+    """
+    import torch
+    from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+    pooled: Any = [picture[0] for picture in pictures]
+    kind = model.config.model_type
+    if kind in {"internvl", "paligemma", "blip-2"}:  # these want one tensor, the others a list
+        pooled = torch.cat(pooled, dim=0)
+    if kind == "blip-2":
+        from transformers.models.blip_2.modeling_blip_2 import BaseModelOutputWithVisionQformerOutputs
+
+        return {"image": BaseModelOutputWithVisionQformerOutputs(pooler_output=pooled)}
+    if len(pictures[0]) > 1:
+        from transformers.models.qwen3_vl.modeling_qwen3_vl import BaseModelOutputWithDeepstackFeatures
+
+        layers = [[picture[k] for picture in pictures] for k in range(1, len(pictures[0]))]
+        return {"image": BaseModelOutputWithDeepstackFeatures(pooler_output=pooled, deepstack_features=layers)}
+    return {"image": BaseModelOutputWithPooling(pooler_output=pooled)}
+
+
+@contextmanager
+def eager_attention(model: Any) -> Iterator[None]:
+    """Within this block the model computes attention step by step, so that it can give its attention maps.
+
+    With the fused kernels ``output_attentions=True`` gives an empty tuple and no error.
+    """
+    configs = [m.config for m in model.modules() if hasattr(m, "config") and hasattr(m, "set_attn_implementation")]
+    before = {id(config): (config, config._attn_implementation) for config in configs}  # noqa: SLF001 - no public way
+    with quiet():
+        model.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        for config, implementation in before.values():
+            config._attn_implementation_internal = implementation  # noqa: SLF001 - restores each tower to its own
+
+
+def is_dispatched(model: Any) -> bool:
+    """Whether accelerate has spread the model over devices (then nobody may move it)."""
+    return getattr(model, "hf_device_map", None) is not None
+
+
+def device_of(model: Any) -> Any:
+    """The device that inputs must be on."""
+    return model.get_input_embeddings().weight.device if is_dispatched(model) else model.device

@@ -1,0 +1,94 @@
+"""The value function of models in which a picture and a text meet, and sizes of its batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from chiasm.core.coalitions import Coalitions
+from chiasm.core.players import Players
+from chiasm.modalities.base import Masker
+from chiasm.models import weights
+from chiasm.models.base import Prepared
+from chiasm.models.function import PerMask
+from chiasm.models.fusion_pair import Floats, PairAdapter, PairState
+
+
+class FusionValues:
+    """The value function of a model in which picture and text meet.
+
+    What the picture alone decides is computed once for each distinct mask of it, texts are tokenised once for each
+    distinct mask of theirs, and what both decide is computed once a coalition.
+
+    Args:
+        adapter: the adapter.
+        prepared: the sample.
+        players: its players.
+        maskers: part → masker.
+        encoder: pixel values ``float[b, 3, H, W]`` → what the picture alone decides, one row a picture.
+        score: those rows, ids and attention ``int64[b, tokens]`` → values ``float64[b]``.
+        batch_size: coalitions in one call of the model.
+
+    Attributes:
+        batch_size: see above; smaller after the memory of a GPU ran out.
+        images, texts: memories of what each part becomes under its masks.
+    """
+
+    def __init__(
+        self,
+        adapter: PairAdapter,
+        prepared: Prepared,
+        players: Players,
+        maskers: Mapping[str, Masker],
+        *,
+        encoder: Callable[[Any], Any],
+        score: Callable[[Any, Any, Any], Floats],
+        batch_size: int,
+    ) -> None:
+        """Nothing is computed yet."""
+        self.batch_size = batch_size
+        state: PairState = prepared.state
+        self._chunks = weights.Chunks(batch_size)
+        self.images = adapter.encoded_pictures(prepared, players, maskers[state.image], encoder, self._chunks)
+        self.texts = PerMask(adapter.text_rows(prepared, players, maskers[state.text]))
+        self._names = (state.image, state.text)
+        self._players = players
+        self._collate = adapter.collate
+        self._score = score
+
+    def __call__(self, coalitions: Coalitions) -> Floats:
+        """``bool[batch, players]`` → ``float64[batch]``."""
+        import torch
+
+        with torch.inference_mode():
+            pieces = self._chunks.run(len(coalitions), lambda rows: self._run(coalitions[rows]))
+        self.batch_size = self._chunks.size
+        return np.concatenate([*pieces, np.zeros(0)])
+
+    def _run(self, coalitions: Coalitions) -> Floats:
+        import torch
+
+        present = self._players.split(coalitions)
+        seen = torch.stack(self.images(present[self._names[0]]))
+        ids, attention = self._collate(self.texts(present[self._names[1]]))
+        return self._score(seen, ids, attention)
+
+
+def log_softmax(logits: Floats) -> Floats:
+    """Along the last axis."""
+    return np.asarray(logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True), np.float64)
+
+
+def row_bytes(width: int, inner: int, heads: int, tokens: int, size: int) -> int:
+    """A generous estimate of what one row of a transformer needs at its peak, in bytes.
+
+    Args:
+        width: hidden size.
+        inner: width of the feed-forward layer.
+        heads: attention heads.
+        tokens: length of the sequence.
+        size: bytes of a number.
+    """
+    return size * tokens * (8 * width + 2 * inner + 2 * heads * tokens)

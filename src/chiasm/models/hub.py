@@ -1,0 +1,82 @@
+"""Models by name: a folder, an id on the Hugging Face hub, or ``zoo:NAME``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from chiasm.core.errors import InvalidInput
+from chiasm.core.registry import Registry
+from chiasm.models.base import Adapter
+
+#: model type of a configuration → adapter class; other packages add theirs by entry points of this group
+models: Registry[Any] = Registry("model type", "chiasm.models")
+
+_DECODER = "chiasm.models.decoder:DecoderAdapter"
+_DUAL = "chiasm.models.dual_encoder:DualEncoderAdapter"
+models.register("llava", _DECODER, "LLaVA", family="decoder")
+models.register("qwen2_vl", _DECODER, "Qwen2-VL", family="decoder")
+models.register("qwen2_5_vl", _DECODER, "Qwen2.5-VL", family="decoder")
+models.register("qwen3_vl", _DECODER, "Qwen3-VL", family="decoder")
+models.register("idefics3", _DECODER, "Idefics3", family="decoder")
+models.register("smolvlm", _DECODER, "SmolVLM", family="decoder")
+models.register("internvl", _DECODER, "InternVL", family="decoder")
+models.register("paligemma", _DECODER, "PaliGemma", family="decoder")
+models.register("blip-2", _DECODER, "BLIP-2 with a decoder-only language model", family="decoder")
+models.register("clip", _DUAL, "CLIP", family="dual encoder")
+models.register("siglip", _DUAL, "SigLIP", family="dual encoder")
+models.register("vilt", "chiasm.models.fusion:ViltAdapter", "ViLT question answering", family="fusion encoder")
+models.register("blip", "chiasm.models.fusion:BlipAdapter", "BLIP question answering", family="fusion encoder")
+
+
+def load(name: str | Path, **options: Any) -> Adapter:
+    """A model, ready to be explained.
+
+    Args:
+        name: ``"zoo:llava-shapes"``, a folder written by ``save_pretrained``, or an id on the Hugging Face hub.
+        **options: for every model ``device`` (``"cpu"``, ``"cuda"`` …; a GPU if there is one, by default) and ``dtype``
+            (``"float32"``, ``"bfloat16"``, ``"float16"``, ``"auto"``; float32 on a CPU and auto on a GPU, by default);
+            further ones as the adapter takes them, e.g. ``max_new_tokens`` for decoders.
+
+    Raises:
+        InvalidInput: there is no such model, no adapter for its type, or an option is wrong.
+        UnknownName: the zoo has no model of that name.
+        ModelError: the model cannot be explained rightly, e.g. because weights are missing.
+        MissingDependency: torch or transformers is not installed.
+    """
+    given = str(name)
+    path = _place(given)
+    from chiasm.models import compat
+
+    config = compat.load_config(path)
+    kind = str(config.model_type)
+    if kind not in models:
+        raise InvalidInput(
+            f"{given!r} is a model of type {kind!r}, for which Chiasm has no adapter. It has adapters for "
+            f"{', '.join(models)}. Any model can be explained as a function: wrap it in chiasm.FunctionModel."
+        )
+    adapter: Adapter = models.get(kind).from_pretrained(path, name=given, **options)
+    return adapter
+
+
+def _place(name: str) -> str:
+    """The folder or hub id behind a name.
+
+    Raises:
+        InvalidInput: the name looks like a folder and there is none, or the folder holds no model.
+    """
+    if not name.strip():
+        raise InvalidInput("The model's name is empty; give 'zoo:NAME', a folder, or an id on the Hugging Face hub.")
+    scheme, colon, rest = name.partition(":")
+    if colon and scheme == "zoo":
+        from chiasm.zoo import catalog
+
+        return str(catalog.path(rest))
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise InvalidInput(f"The folder {name!r} holds no config.json; give a folder written by save_pretrained.")
+        return str(folder)
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise InvalidInput(f"There is no folder {name!r}; give a folder written by save_pretrained, or a hub id.")
+    return name

@@ -1,0 +1,158 @@
+"""An explanation as one self-contained HTML file: no network, no script, opens from disk or a mail attachment."""  # noqa: A005 - named by what it writes
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from chiasm.core.explanation import Explanation
+from chiasm.core.storage import write_atomic
+from chiasm.view import wording
+from chiasm.view.colours import LOWERS, PAPER, RAISES, STRONGEST, Scale, css, mix
+from chiasm.view.details import details
+from chiasm.view.numerals import count, number, percent, shorten
+from chiasm.view.pairs import looks, matrices, pair_scale, table
+from chiasm.view.panels import FEW, panels
+
+#: width of every picture in the page's own units; outlines and numbers are placed in these
+CANVAS = 1000
+#: combinations of parts that are drawn; beyond four parts there are more than anyone reads
+MOST_SHARES = 15
+
+
+@dataclass(frozen=True)
+class ShareRow:
+    """A bar of the section on parts and combinations; ``left`` and ``width`` in percent."""
+
+    label: str
+    number: str
+    left: float
+    width: float
+    tint: str
+
+
+@dataclass(frozen=True)
+class ShareBars:
+    """Bars of all parts and combinations around one zero line.
+
+    Attributes:
+        rows: the bars.
+        zero: where the zero line is, in percent.
+        total: what they sum to, in words.
+        combined: whether there are combinations.
+        left_out: how many small ones are not drawn.
+    """
+
+    rows: tuple[ShareRow, ...]
+    zero: float
+    total: str
+    combined: bool
+    left_out: int
+
+
+def write_html(explanation: Explanation, path: str | Path) -> Path:
+    """Write a self-contained page, atomically.
+
+    Args:
+        explanation: what to show; any number of parts, with or without pairs, errors, contents and a prediction.
+        path: the file to write.
+
+    Returns:
+        The path.
+
+    Raises:
+        InvalidInput: the folder does not exist.
+    """
+    path = Path(path)
+    write_atomic(path, render(explanation).encode("utf-8", "replace"))
+    return path
+
+
+def render(explanation: Explanation) -> str:
+    """The page as text."""
+    return _templates().get_template("explanation.html").render(_context(explanation))
+
+
+@cache
+def _templates() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("chiasm.view"),
+        autoescape=True,  # labels, answers and texts are other people's
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(shorten=shorten, percent=percent, count=count, zip=zip)
+    environment.filters["plain"] = lambda value: f"{value:.6g}"  # coordinates
+    return environment
+
+
+def _context(explanation: Explanation) -> dict[str, Any]:
+    scale = Scale.of(explanation.single)
+    of_pairs = pair_scale(explanation)
+    drawn = panels(explanation, scale)
+    return {
+        "canvas": CANVAS,
+        "few": FEW,
+        "title": wording.title(explanation),
+        "other_answer": wording.other_answer(explanation),
+        "alternatives": explanation.prediction.alternatives[:5] if explanation.prediction else (),
+        "target": explanation.provenance.target,
+        "unit": wording.unit(explanation),
+        "unit_in_words": wording.unit_in_words(explanation),
+        "gist": wording.gist(explanation),
+        "levels": wording.levels(explanation),
+        "synergy": wording.SYNERGY,
+        "redundancy": wording.REDUNDANCY,
+        "shares": share_bars(explanation),
+        "scale": scale,
+        "limit": number(scale.limit, signed=False),
+        "panels": drawn,
+        "any_known": bool(np.isfinite(explanation.single).any()),
+        "has_pairs": explanation.pair is not None,
+        "pair_limit": number(of_pairs.limit, signed=False),
+        "pairs": table(explanation, of_pairs),
+        "looks": looks(explanation, drawn, of_pairs),
+        "matrices": matrices(explanation, of_pairs),
+        "areas": {(a.mark.part, a.mark.index): (panel, a) for panel in drawn for a in panel.areas},
+        "details": details(explanation),
+        "method": explanation.provenance.method,
+        "has_errors": explanation.single_errors is not None,
+        "lowest": css(mix(LOWERS, STRONGEST, PAPER)),
+        "highest": css(mix(RAISES, STRONGEST, PAPER)),
+    }
+
+
+def share_bars(explanation: Explanation) -> ShareBars | None:
+    """The bars of what came from where; ``None`` where the method does not tell."""
+    every = wording.shares(explanation)
+    if not every:
+        return None
+    kept = sorted(every, key=lambda share: -abs(share.value))[:MOST_SHARES]
+    shown = [share for share in every if share in kept]
+    low = min(0.0, *(share.value for share in shown))
+    high = max(0.0, *(share.value for share in shown))
+    extent = (high - low) or 1.0
+    scale = Scale(max(-low, high))
+    rows = tuple(
+        ShareRow(
+            label=share.label,
+            number=scale.number(share.value),
+            left=round(100 * (min(0.0, share.value) - low) / extent, 2),
+            width=round(100 * abs(share.value) / extent, 2),
+            tint=css(mix(scale.colour(share.value), STRONGEST)),
+        )
+        for share in shown
+    )
+    return ShareBars(
+        rows=rows,
+        zero=round(100 * -low / extent, 2),
+        total=scale.number(sum(share.value for share in every)),
+        combined=wording.has_combinations(explanation),
+        left_out=len(every) - len(shown),
+    )
