@@ -59,7 +59,7 @@ def parse_fixed(given: Sequence[str] | None) -> dict[str, bool]:
         key, equals, state = text.partition("=")
         if not equals or state not in _STATES:
             raise InvalidInput(
-                f"--fix {text!r}: write PART=present or PART=absent, or PART:INDEX=… for one player, e.g. text:3=absent."
+                f"--fix {text!r}: write PART=present, PART=absent, or the same of one player, e.g. text:3=absent."
             )
         part, colon, number = key.partition(":")
         if not part or (colon and not number.isdecimal()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
+from typing import Self
 
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Column
@@ -46,7 +47,7 @@ class Bar:
         )
         self._task = self._progress.add_task("starting", total=None)
 
-    def __enter__(self) -> Bar:
+    def __enter__(self) -> Self:
         """Show it."""
         self._progress.start()
         return self

@@ -41,9 +41,8 @@ def _about(explanation: Explanation) -> list[str]:
     lines = []
     if other := wording.other_answer(explanation):
         lines.append(other)
-    if explanation.prediction is not None and explanation.prediction.alternatives:
-        answers = (f"{shorten(answer, 40)} {percent(p)}" for answer, p in explanation.prediction.alternatives[:5])
-        lines.append(f"Other answers: {', '.join(answers)}.")
+    if others := wording.alternatives(explanation):
+        lines.append(f"Other answers: {', '.join(f'{shorten(answer, 40)} {percent(p)}' for answer, p in others)}.")
     unit = wording.unit_in_words(explanation)
     lines.append(f"Explained: {explanation.provenance.target}{f', in {unit}' if unit else ''}.")
     if levels := wording.levels(explanation):
@@ -110,7 +109,7 @@ def _shares(explanation: Explanation, console: Console) -> None:
 def _players(explanation: Explanation, console: Console) -> None:
     scale = Scale.of(explanation.single)
     for name, part in explanation.players.parts.items():
-        top = [player for player in explanation.top(len(part), name) if player.value == player.value][:TOP]  # not NaN
+        top = wording.strongest_players(explanation, TOP, name)
         if not top:
             continue
         negative = any(player.value < 0 for player in top)

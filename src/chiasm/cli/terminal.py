@@ -11,7 +11,6 @@ from rich.text import Text
 
 from chiasm.core.errors import ChiasmError
 
-
 #: what a terminal without Unicode shows instead; a minus must never become something else
 _PLAIN = {
     "−": "-",

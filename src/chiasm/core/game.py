@@ -153,7 +153,8 @@ class Game:
     def allowance(self, budget: int) -> Iterator[None]:
         """Within this block at most ``budget`` new values may be computed."""
         before = self._limit
-        self._limit = self.counts.computed + budget
+        granted = self.counts.computed + budget
+        self._limit = granted if before is None else min(before, granted)  # an inner grant cannot outgrow the outer
         try:
             yield
         finally:

@@ -143,7 +143,7 @@ class Players:
         count = len(self[name])
         if not 0 <= index < count:
             raise InvalidInput(f"Part {name!r} has players 0…{count - 1}; there is no player {index}.")
-        return self.slices[name].start + index
+        return int(self.slices[name].start) + index
 
     def label(self, player: PlayerId) -> str:
         """Label of a player."""

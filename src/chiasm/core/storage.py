@@ -6,10 +6,12 @@ new one and never half of one. A newer reader reads older files; the schema's ma
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,8 @@ def save(explanation: Explanation, path: Path) -> Path:
     }
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    # Two files cannot be replaced in one step: the digest tells a reader when a crash fell between them.
+    data["digest"] = hashlib.sha256(buffer.getvalue()).hexdigest()
     write_atomic(_arrays_path(path), buffer.getvalue())
     write_atomic(path, json.dumps(data, indent=1, ensure_ascii=False).encode())
     return path
@@ -103,6 +107,19 @@ def _part_to_dict(part: PartPlayers, explanation: Explanation, arrays: dict[str,
 
 def load(path: Path) -> Explanation:
     """Read what `save` wrote."""
+    data = _read_json(path)
+    try:
+        major, arrays_name = int(data["version"][0]), str(data["arrays"])
+        if major > VERSION[0]:
+            raise SchemaError(f"{str(path)!r} has format {major}; this version reads {VERSION[0]}: upgrade chiasm.")
+        return _explanation(data, _read_arrays(path.parent / arrays_name, data.get("digest")))
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, SchemaError):
+            raise
+        raise SchemaError(f"{str(path)!r} is damaged: {type(error).__name__}: {error}. Make it again.") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -111,15 +128,23 @@ def load(path: Path) -> Explanation:
         raise SchemaError(f"{str(path)!r} is not a saved explanation: {error}.") from error
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise SchemaError(f"{str(path)!r} is JSON but not a saved explanation (no schema {SCHEMA!r}).")
-    if data["version"][0] > VERSION[0]:
-        raise SchemaError(
-            f"{str(path)!r} has format {data['version']}; this version reads {VERSION[0]}.x: upgrade chiasm."
-        )
-    arrays_path = path.parent / data["arrays"]
-    if not arrays_path.is_file():
-        raise SchemaError(f"{str(arrays_path)!r} is missing: keep the .npz file beside {path.name!r}.")
-    with np.load(arrays_path, allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
+    return data
+
+
+def _read_arrays(path: Path, digest: str | None) -> dict[str, NDArray[Any]]:
+    if not path.is_file():
+        raise SchemaError(f"{str(path)!r} is missing: keep the .npz file beside its .json file.")
+    raw = path.read_bytes()
+    if digest is not None and hashlib.sha256(raw).hexdigest() != digest:
+        raise SchemaError(f"{str(path)!r} is damaged or belongs to another explanation than the .json beside it.")
+    try:
+        with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (zipfile.BadZipFile, EOFError, OSError) as error:
+        raise SchemaError(f"{str(path)!r} is damaged: {error}.") from error
+
+
+def _explanation(data: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Explanation:
     parts = data["parts"]
     errors = [part.get("standard_errors") for part in parts]
     prediction = data["prediction"]

@@ -58,7 +58,7 @@ def choose(n: int, index: Index, budget: int) -> tuple[str, str]:
     Exact where all 2^n values are within the budget. Otherwise, for SII, the regression of shapiq from 2.5 values for
     each unknown on, and random orders below. Measured (error² over Σ exact² of the pairs, permutation / kernelshap-iq;
     median of 3 games × 2 seeds, saturated bilinear, random network and sparse polynomial, for 13 and 16 players; 2
-    sparse polynomials of order 5 for 30 and 57):
+    sparse polynomials of order 5 for 30 and 57; the first row is 2.2 for 16 players):
 
     ============ ================== ================== ================== ==================
     values per   13 players         16 players         30 players         57 players
@@ -73,7 +73,7 @@ def choose(n: int, index: Index, budget: int) -> tuple[str, str]:
     ============ ================== ================== ================== ==================
 
     Near one value for each unknown the regression's pairs are off by factors of hundreds. Its single values are
-    better than those of random orders at every budget, by 3 to 30 times. It has no standard errors.
+    better than those of random orders at every budget, by 2 to 30 times. It has no standard errors.
     """
     if n <= MOST_ENUMERATED and 2**n <= budget:
         return "exact", f"all 2^{n} = {2**n:,} values are within the budget"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +19,6 @@ from chiasm.estimators import estimators
 from chiasm.estimators.base import Estimate, Estimator
 from chiasm.estimators.choice import choose, default_budget, parse_method
 
-#: a budget for those who need a number before the players are known; `estimate` itself asks `default_budget`
-DEFAULT_BUDGET = 2048
 #: more parts than this have no table of part values: 2^P values and 3^P terms are for eyes that will not read them
 _MOST_PARTS = 10
 
@@ -42,8 +41,9 @@ def estimate(
         values: coalitions ``bool[batch, n]`` → ``float[batch]``; n players in the order of ``parts``.
         parts: name of each part → number of its players.
         index: ``"SII"``, ``"BII"``, ``"STII"``, ``"FSII"``, ``"Moebius"``, ``"WBII:p"``.
-        method: an estimator (``chiasm list estimators``), ``"estimator-index"`` such as ``"permutation-bii"``, or
-            ``"auto"``: exact where the budget allows, else as `chiasm.estimators.choice.choose` says.
+        method: an estimator (``chiasm list estimators``), ``"estimator-index"`` such as ``"permutation-bii"`` (an
+            ``index`` other than SII must then agree), or ``"auto"``: exact where the budget allows, else as
+            `chiasm.estimators.choice.choose` says.
         budget: distinct values that may be computed, those of whole parts included; by default all 2^n or, for many
             players, three for each single and pair value (2,048 to 8,192).
         seed: the same seed gives the same numbers.
@@ -85,37 +85,32 @@ def explain_game(
 ) -> Explanation:
     """Run an estimator on a game. What every game-based explainer ends in.
 
-    The values of whole parts come first and count in the budget; where 2^P of them would take more than half of it
-    (or P > 10) they are left out, and a note says so.
+    Values of whole parts count in the budget; where 2^P is over half of it or P > 10, they are left out with a note.
 
     Args:
         game: the game; values that it remembers cost nothing.
-        index: as in `estimate`.
-        method: as in `estimate`.
-        budget: as in `estimate`.
-        seed: as in `estimate`.
-        provenance: what is known of model, target and masks; method, index, budget, counts, seed, time and fixed
-            players are filled in here.
+        index: as in `estimate`, like ``method``, ``budget`` and ``seed``.
+        method: estimator or ``"auto"``.
+        budget: new values allowed.
+        seed: of the estimator.
+        provenance: what is known of model, target and masks; the rest is filled in here.
         prediction: the model's answer.
-        on_estimate: called with each intermediate estimate; an exception that it raises ends the run.
-
-    Raises:
-        Everything `estimate` raises.
+        on_estimate: called with each estimate; an exception that it raises ends the run.
     """
     started, before = time.perf_counter(), replace(game.counts)
     name, wanted = parse_method(method, index)
     allowed = default_budget(game.n) if budget is None else _whole("budget", budget, 1)
-    _whole("seed", seed, 0)
-    notes = list(provenance.notes) if provenance is not None else []
+    seed = _whole("seed", seed, 0)
+    given = provenance or Provenance(name, wanted.name)
+    notes = list(given.notes)
     if name == "auto":
         name, why = choose(game.n, wanted, allowed)
         notes.append(f"method: {name}, because {why}")
+    estimator = estimators.get(name)
     with game.allowance(allowed):
-        found, part_values = _found_with_parts(
-            game, estimators.get(name), wanted, allowed, seed=int(seed), on_estimate=on_estimate
-        )
+        found, part_values = _found_with_parts(game, estimator, wanted, allowed, seed=seed, on_estimate=on_estimate)
     if not part_values:
-        notes.append("no values of whole parts: their 2^P coalitions are too many for the budget")
+        notes.append(f"no values of whole parts: 2^P is over half of the budget, or there are over {_MOST_PARTS} parts")
     return Explanation(
         players=game.players,
         single=found.single,
@@ -125,19 +120,22 @@ def explain_game(
         part_values=part_values,
         prediction=prediction,
         provenance=replace(
-            provenance if provenance is not None else Provenance(name, wanted.name),
+            given,
             method=name,
             index=wanted.name,
             fixed={_words(player): present for player, present in game.fixed.items()},
             budget=allowed,
-            requested=game.counts.requested - before.requested,
-            cached=game.counts.cached - before.cached,
-            computed=game.counts.computed - before.computed,
-            seed=int(seed),
+            seed=seed,
             seconds=time.perf_counter() - started,
             notes=notes,
+            **_since(before, game.counts),
         ),
     )
+
+
+def _since(before: Counts, now: Counts) -> dict[str, Any]:
+    """What was asked for between two moments, as fields of the provenance."""
+    return {name: getattr(now, name) - getattr(before, name) for name in ("requested", "cached", "computed")}
 
 
 def _found_with_parts(

@@ -24,7 +24,7 @@ from chiasm.core.game import Game
 from chiasm.core.indices import Index, SizeWeight
 from chiasm.estimators.arcs import Arcs, arcs, cost
 from chiasm.estimators.base import Estimate
-from chiasm.estimators.support import Purse, check_index, ends, new_among
+from chiasm.estimators.support import MOST_ENUMERATED, Purse, check_index, ends, missing, new_among
 
 Floats = NDArray[np.float64]
 
@@ -127,7 +127,7 @@ class Permutation:
         if n > 1 and index.single is not None and _only_empty(index.single, n - 1):
             first = np.concatenate([first, np.eye(n, dtype=bool)])
         needed = new_among(game, first) + (cost(n, min(2, n)) if n > 1 else 0)
-        if budget < needed:
+        if budget < needed and not _all_allowed(game, budget):
             raise BudgetTooSmall(
                 f"The estimator 'permutation' needs at least {needed} new values of the game for {index.name} of "
                 f"{n} players; the budget allows {budget}."
@@ -136,6 +136,7 @@ class Permutation:
 
     def _sample(self, game: Game, index: Index, budget: int, seed: int, first: Coalitions) -> Iterator[Estimate]:
         n, purse, rng = game.n, Purse(game, budget), np.random.default_rng(seed)
+        free = _all_allowed(game, budget)  # then seatings cost nothing in the end, and only the number of them is bound
         bottom, top, *alone = game(first)
         if n == 1:
             single = np.array([top - bottom])
@@ -143,9 +144,10 @@ class Permutation:
             return
         sums = _Sums(n, index, None if not alone else np.array(alone) - bottom)
         most_asked = game.counts.requested + _REPEATS * budget
-        stretch = _stretch(n, purse.left)
-        while (h := _affordable(n, stretch, purse.left)) and game.counts.requested < most_asked:
-            together = max(1, min(game.values_per_call, purse.left) // cost(n, h))
+        stretch = 2 * n if free else _stretch(n, purse.left)
+        while game.counts.requested < most_asked and (h := stretch if free else _affordable(n, stretch, purse.left)):
+            room = game.values_per_call if free else min(game.values_per_call, purse.left)
+            together = max(1, room // cost(n, h))
             seatings = [(arcs(n, h, int(rng.integers(2))), rng.permutation(n)) for _ in range(together)]
             values = game(np.concatenate([design.seats[:, np.argsort(who)] for design, who in seatings]))
             start = 0
@@ -181,6 +183,13 @@ class Permutation:
             a, b = i[done : done + step], j[done : done + step]
             pair[a, b] = pair[b, a] = game(eye[a] | eye[b]) - single[a] - single[b] - bottom
             done += step
+
+
+def _all_allowed(game: Game, budget: int) -> bool:
+    """Whether the budget reaches for all 2^n values."""
+    if game.n > MOST_ENUMERATED or (1 << game.n) > budget + game.counts.computed:
+        return False
+    return missing(game) <= budget
 
 
 def _stretch(n: int, left: int) -> int:

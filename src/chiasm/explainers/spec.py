@@ -82,7 +82,8 @@ class ExplainSpec(BaseModel):
 
     def sample(self) -> Sample:
         """The sample that the parts describe."""
-        return Sample(**self.parts)
+        parts: dict[str, Any] = dict(self.parts)
+        return Sample(**parts)
 
     def target(self, adapter: Adapter) -> Target:
         """The target, with what is left open taken from the adapter."""

@@ -163,7 +163,7 @@ def require_encoder_outputs(model: Any) -> None:
     if not accepts(model.forward, "mm_encoder_outputs"):
         raise ModelError(
             f"{type(model).__name__} of transformers {transformers().__version__} cannot be given encoded pictures; "
-            f"run: pip install 'transformers>=5.23'."
+            f"run: pip install 'transformers>=5.20'."
         )
 
 
@@ -200,8 +200,10 @@ def encoder_outputs(model: Any, pictures: Sequence[tuple[Any, ...]]) -> dict[str
 
     pooled: Any = [picture[0] for picture in pictures]
     kind = model.config.model_type
-    if kind in {"internvl", "paligemma", "blip-2"}:  # these want one tensor, the others a list
+    if kind not in {"llava", "qwen2_vl", "qwen2_5_vl", "qwen3_vl"}:  # these want a list, the others one tensor
         pooled = torch.cat(pooled, dim=0)
+    if kind == "smolvlm":  # older versions want tiles apart, newer ones take any shape
+        pooled = pooled.reshape(-1, core_model(model).image_seq_len, pooled.shape[-1])
     if kind == "blip-2":
         from transformers.models.blip_2.modeling_blip_2 import BaseModelOutputWithVisionQformerOutputs
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chiasm.core.coalitions import Coalitions
 from chiasm.core.errors import InvalidInput
 from chiasm.core.explanation import Prediction
 from chiasm.core.players import Players
@@ -22,7 +23,7 @@ from chiasm.models.decoder_families import family_of, form_of, image_token_id, p
 from chiasm.models.decoder_forward import Forward, PictureStore
 from chiasm.models.decoder_prompt import Prompter
 from chiasm.models.decoder_scoring import Ask, ask_of, check_target, plan, read
-from chiasm.models.decoder_values import DecoderValues, State
+from chiasm.models.decoder_values import DecoderValues, State, masked_inputs
 from chiasm.models.tokens import require_fast
 from chiasm.models.weights import Chunks, auto_batch_size, fingerprint, load_model
 
@@ -128,6 +129,11 @@ class DecoderAdapter(Adapter):
         """Hash of weights, configuration, tokenizer, image processor, chat template and length of own answers."""
         return self._fingerprint
 
+    @property
+    def dtype(self) -> str:
+        """Number format that the model computes in, e.g. ``"float32"``."""
+        return str(self.model.dtype).removeprefix("torch.")
+
     def prepare(self, sample: Sample) -> Prepared:
         """Fit the pictures, write and tokenise the prompt."""
         contents = self.read_parts(sample)
@@ -208,6 +214,12 @@ class DecoderAdapter(Adapter):
         asks = self._asks(prepared.state, target)
         chunks = Chunks(batch_size or self._batch_size(prepared.state, asks))
         return DecoderValues(self.forward, prepared, players, maskers, target=target, asks=asks, chunks=chunks)
+
+    def masked_inputs(
+        self, prepared: Prepared, players: Players, maskers: Mapping[str, Masker], coalitions: Coalitions
+    ) -> dict[str, Any]:
+        """What the model is fed of each part, for the doctor."""
+        return masked_inputs(self.forward, prepared, players, maskers, coalitions)
 
     def _batch_size(self, state: State, asks: list[Ask]) -> int:
         """Rows whose activations and logits fit the memory; a rough upper estimate."""

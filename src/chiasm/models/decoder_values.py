@@ -172,8 +172,8 @@ def stack(masked: Any, shape: tuple[int, ...], masker: str) -> NDArray[np.uint8]
     batch = np.asarray(masked)
     if batch.dtype != np.uint8 or batch.shape[1:] != shape:
         raise ModelError(
-            f"The masker {masker!r} made {batch.dtype}{list(batch.shape[1:])} of a picture uint8{list(shape)}; a masker "
-            f"must keep size and type."
+            f"The masker {masker!r} made {batch.dtype}{list(batch.shape[1:])} of a picture uint8{list(shape)}; a "
+            f"masker must keep size and type."
         )
     return batch
 
@@ -260,9 +260,38 @@ class _Texts:
         for part, owners in self.owners.items():
             if len(prompt.parts[part].positions) != len(owners):
                 raise ModelError(
-                    f"The tokens of part {part!r} change when another text is masked; mask all texts of the sample "
-                    f"the same way."
+                    f"The tokens of part {part!r} change when another text is masked; mask all its texts the same way."
                 )
+
+
+def masked_inputs(
+    forward: Forward,
+    prepared: Prepared,
+    players: Players,
+    maskers: Mapping[str, Masker],
+    coalitions: Coalitions,
+) -> dict[str, Any]:
+    """What the model is fed of each part, for the doctor (see `chiasm.models.doctor.ShowsMaskedInputs`).
+
+    A text whose tokens move because another text is masked by its content is left out.
+    """
+    state: State = prepared.state
+    masks, texts = players.split(coalitions), _Texts(prepared.state, prepared.contents, players, maskers, forward)
+    found: dict[str, Any] = {
+        part: list(masker.apply(prepared.contents[part], players[part], masks[part]))
+        for part, masker in maskers.items()
+        if not isinstance(masker, TokenMasker)
+    }
+    if texts.by_content:
+        return found
+    rows = texts(masks, len(coalitions))
+    for part in texts.by_token:
+        tokens = state.prompt.parts[part]
+        spans = np.full((len(state.prompt.ids), 2), -1, np.int64)
+        spans[tokens.positions] = tokens.spans
+        ids, attention = np.stack([row[0] for row in rows]), np.stack([row[1] for row in rows])
+        found[part] = {"ids": ids, "attention": attention, "spans": spans}
+    return found
 
 
 def owners_of(prompt: Prompt, part: str, players: PartPlayers, masker: str) -> NDArray[np.int32]:

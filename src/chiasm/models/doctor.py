@@ -221,6 +221,10 @@ def _place(case: _Case, part: str, name: str) -> Check:
         return Check(name, None, f"The masked content cannot be given to the model as an input of its own: {error}")
     if not _same(prepared.contents[part], hidden):
         return Check(name, None, "The model's processor changes a content that it has fitted before; not checkable.")
+    # an adapter that spells an answer as suits a sample keeps the tokens there; both sides must be about the same ones
+    spelled, other = (getattr(p.state, "answers", None) for p in (case.prepared, prepared))
+    if isinstance(spelled, dict) and isinstance(other, dict):
+        other.update(spelled)
     plain = case.adapter.plain_value(prepared, case.target)
     if plain is None:
         return Check(name, None, "This adapter has no plain path to compare with.")

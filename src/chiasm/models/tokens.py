@@ -231,8 +231,9 @@ def continuations(tokenizer: Any, prompt: str, answer: str) -> list[list[int]]:
     for text in (answer, " " + answer):
         alone = tokenizer(text, add_special_tokens=False)["input_ids"]
         joint = tokenizer(prompt + text, add_special_tokens=False)["input_ids"]
-        ways = [alone, joint[len(before) :] if joint[: len(before)] == before else []]
-        found += [list(way) for way in ways if way and list(way) not in found]
+        for way in (alone, joint[len(before) :] if joint[: len(before)] == before else []):
+            if way and list(way) not in found:
+                found.append(list(way))
     unknown = tokenizer.unk_token_id
     known = [way for way in found if unknown is None or unknown not in way]
     if not known:

@@ -20,8 +20,10 @@ RAISES: RGB = (230, 97, 0)
 LOWERS: RGB = (20, 120, 230)
 PAPER: RGB = (255, 255, 255)
 INK: RGB = (27, 31, 36)
-#: opacity of the strongest tint: what lies under it stays visible
+#: opacity of the strongest tint behind words and numbers
 STRONGEST = 0.8
+#: opacity of the strongest tint over a picture, which must stay visible under it
+VEIL = 0.66
 
 
 def css(colour: RGB) -> str:
@@ -75,6 +77,10 @@ class Scale:
     def opacity(self, value: float) -> float:
         """How strongly the colour covers what lies under it."""
         return round(STRONGEST * abs(self.share(value)), 3)
+
+    def veil(self, value: float) -> float:
+        """How strongly the colour covers a picture."""
+        return round(VEIL * abs(self.share(value)), 3)
 
     def tint(self, value: float) -> str:
         """The colour of a value on white paper, as ``#rrggbb``."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.gridspec import GridSpec
+from matplotlib.gridspec import GridSpecFromSubplotSpec
 
 from chiasm.core.errors import InvalidInput
 from chiasm.core.explanation import Explanation
@@ -113,7 +113,7 @@ def _panel_height(panel: Panel, beside: int) -> float:
     return 0.9 + 0.22 * min(len(panel.marks), figure_panels.MOST_LINES)
 
 
-def _draw_parts(figure: Any, grid: GridSpec, row: list[Panel], scale: Scale, unit: str) -> None:
+def _draw_parts(figure: Any, grid: GridSpecFromSubplotSpec, row: list[Panel], scale: Scale, unit: str) -> None:
     for place, panel in enumerate(row):
         axes = figure.add_subplot(grid[0, place])
         if panel.picture is not None:

@@ -30,8 +30,7 @@ _ROOM = 0.32
 
 COLOURS = LinearSegmentedColormap.from_list(
     "chiasm", [css(mix(LOWERS, STRONGEST)), "#ffffff", css(mix(RAISES, STRONGEST))]
-)
-COLOURS.set_bad("#d8dce1")
+).with_extremes(bad="#d8dce1")
 
 
 def plain(text: str) -> str:

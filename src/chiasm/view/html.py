@@ -1,4 +1,4 @@
-"""An explanation as one self-contained HTML file: no network, no script, opens from disk or a mail attachment."""  # noqa: A005 - named by what it writes
+"""An explanation as one self-contained HTML file: no network, no script, opens from disk or a mail attachment."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _context(explanation: Explanation) -> dict[str, Any]:
         "few": FEW,
         "title": wording.title(explanation),
         "other_answer": wording.other_answer(explanation),
-        "alternatives": explanation.prediction.alternatives[:5] if explanation.prediction else (),
+        "alternatives": wording.alternatives(explanation),
         "target": explanation.provenance.target,
         "unit": wording.unit(explanation),
         "unit_in_words": wording.unit_in_words(explanation),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,6 +110,6 @@ def _path(loop: list[Point], step: int) -> str:
         if not (before[0] == here[0] == after[0] or before[1] == here[1] == after[1])
     ]
     pieces = [f"M{corners[0][0] * step} {corners[0][1] * step}"]
-    for (xa, ya), (xb, yb) in zip(corners, corners[1:], strict=False):
+    for (xa, ya), (xb, yb) in pairwise(corners):
         pieces.append(f"h{(xb - xa) * step}" if ya == yb else f"v{(yb - ya) * step}")
     return "".join(pieces) + "z"

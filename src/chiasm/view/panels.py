@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chiasm.core.explanation import Explanation
 from chiasm.core.players import PartPlayers, Regions, Spans
@@ -142,13 +143,15 @@ class Panel:
         return max(known, key=lambda mark: abs(mark.value), default=None)
 
 
-def strongest_first(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> list[int]:
+def strongest_first(values: NDArray[np.float64]) -> list[int]:
     """Positions by falling absolute value, unknown ones last."""
     order: list[int] = np.argsort(-np.abs(np.nan_to_num(values)), kind="stable").tolist()
     return order
 
 
-def marks_of(part: PartPlayers, values: np.ndarray, errors: np.ndarray | None, scale: Scale) -> tuple[Mark, ...]:  # type: ignore[type-arg]
+def marks_of(
+    part: PartPlayers, values: NDArray[np.float64], errors: NDArray[np.float64] | None, scale: Scale
+) -> tuple[Mark, ...]:
     """The players of a part with values (its own, or interactions with another player), ready to be drawn."""
     first = strongest_first(values)[:NUMBERED]
     strong = {i for rank, i in enumerate(first) if abs(scale.share(float(values[i]))) > (FAINT if rank else 0)}
@@ -163,7 +166,7 @@ def marks_of(part: PartPlayers, values: np.ndarray, errors: np.ndarray | None, s
             error_text=scale.error(error),
             tint=scale.tint(float(values[i])),
             fill=scale.colour(float(values[i])),
-            opacity=scale.opacity(float(values[i])),
+            opacity=scale.veil(float(values[i])),
             width=round(100 * abs(scale.share(float(values[i]))), 2),
             strong=i in strong,
         )

@@ -27,10 +27,7 @@ def pixels(content: Any, shape: tuple[int, int]) -> Pixels:
             ``None``.
         shape: height and width to use without content.
     """
-    if content is None:
-        array = np.full((*shape, 3), _BLANK, np.uint8)
-    else:
-        array = _rgb(np.asarray(content))
+    array = np.full((*shape, 3), _BLANK, np.uint8) if content is None else _rgb(np.asarray(content))
     height, width = array.shape[:2]
     factor = LARGEST / max(height, width)
     if factor >= 1:
@@ -57,7 +54,7 @@ def _rgb(array: NDArray[Any]) -> Pixels:
 def faded(picture: Pixels) -> Pixels:
     """The picture in light grey, so that every colour laid over it is a value's (the page does the same by filter)."""
     grey = picture @ np.array([0.2126, 0.7152, 0.0722])
-    return np.repeat((76.5 + 0.7 * grey).round().astype(np.uint8)[:, :, None], 3, axis=2)
+    return np.repeat((38.25 + 0.85 * grey).round().astype(np.uint8)[:, :, None], 3, axis=2)
 
 
 def data_uri(picture: Pixels) -> str:

@@ -7,8 +7,9 @@ import unicodedata
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from chiasm.core.explanation import Explanation, TopPair
+from chiasm.core.explanation import Explanation, TopPair, TopPlayer
 from chiasm.view.numerals import number, percent, shorten
 
 #: scale of the target → unit as it stands after a number, and what it is where that needs a word
@@ -24,8 +25,8 @@ CONFIDENT = 1.96
 
 SYNERGY = "A combination above zero is synergy: together the parts give more than the sum of what each gives alone."
 REDUNDANCY = (
-    "A combination below zero is redundancy: the parts give partly the same, so either one alone already does much of it "
-    "(or one takes away what the other gives)."
+    "A combination below zero is redundancy: the parts give partly the same, so either one alone already does much of "
+    "it (or one takes away what the other gives)."
 )
 
 
@@ -54,6 +55,14 @@ def other_answer(explanation: Explanation) -> str | None:
     p = prediction.explained_probability
     sure = "" if p is None else f", to which the model gives {percent(p)}"
     return f"Explained here is another answer, {quoted(str(prediction.explained), 200)}{sure}."
+
+
+def alternatives(explanation: Explanation, k: int = 5) -> list[tuple[str, float]]:
+    """The likeliest answers beside the model's own."""
+    prediction = explanation.prediction
+    if prediction is None:
+        return []
+    return [(answer, p) for answer, p in prediction.alternatives if answer != prediction.answer][:k]
 
 
 def unit(explanation: Explanation) -> str:
@@ -138,6 +147,12 @@ def reading(pair: TopPair) -> str:
     return "work together" if pair.value > 0 else "stand in each other’s way"
 
 
+def strongest_players(explanation: Explanation, k: int, part: str | None = None) -> list[TopPlayer]:
+    """The strongest players that have a value other than zero, of one part or of all."""
+    known = [top for top in explanation.top(len(explanation.players), part) if not math.isnan(top.value) and top.value]
+    return sorted(known, key=lambda top: -abs(top.value))[:k]
+
+
 def strongest_pairs(explanation: Explanation, k: int) -> list[TopPair]:
     """The strongest pairs that are not zero; none where the method gives no pairs."""
     if explanation.pair is None:
@@ -152,10 +167,9 @@ def gist(explanation: Explanation) -> list[str]:
     if len(parts) > 1 and any(share.value for share in parts):
         largest = max(parts, key=lambda share: abs(share.value))
         found.append(f"The largest share comes from {largest.label} ({number(largest.value)}).")
-    players = [top for top in explanation.top(len(explanation.players)) if not math.isnan(top.value) and top.value]
-    if players:
-        best = players[0]
-        found.append(f"The strongest single player is {quoted(best.label)} of {best.player[0]} ({number(best.value)}).")
+    if players := strongest_players(explanation, 1):
+        label, part, value = quoted(players[0].label), players[0].player[0], number(players[0].value)
+        found.append(f"The strongest single player is {label} of {part} ({value}).")
     pairs = strongest_pairs(explanation, 1)
     if pairs:
         a, b = (quoted(label) for label in pairs[0].labels)
@@ -168,7 +182,7 @@ def _they(pair: TopPair) -> str:
     return f"may do nothing, {words}" if words.startswith("too") else words
 
 
-def typical_error(errors: np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None) -> float | None:
+def typical_error(errors: NDArray[np.float64] | None) -> float | None:
     """The median standard error, zeros of a diagonal left out; ``None`` where there is none."""
     if errors is None:
         return None

@@ -1,4 +1,4 @@
-"""Index values written straight from their definitions: sums over subsets, explicit factorials. The tests' own oracle."""
+"""The tests' own oracle: index values straight from their definitions, sums over subsets with explicit factorials."""
 
 from __future__ import annotations
 

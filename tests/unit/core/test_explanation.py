@@ -27,7 +27,9 @@ def rich():
     players = Players(
         [
             PartPlayers("Bild é", "image", ("p", "q", "r"), Regions(label_map), content),
-            PartPlayers("text", "text", ("naïve", "🙂 猫", 'a"\\\n'), Spans(np.array([[0, 5], [6, 9], [9, 12]])), "naïve"),
+            PartPlayers(
+                "text", "text", ("naïve", "🙂 猫", 'a"\\\n'), Spans(np.array([[0, 5], [6, 9], [9, 12]])), "naïve"
+            ),
             PartPlayers("plain", "plain", ("x",)),
         ]
     )
@@ -129,6 +131,25 @@ def test_missing_arrays_are_named(tmp_path):
         Explanation.load(path)
 
 
+@pytest.mark.parametrize("damage", [lambda raw: raw[: len(raw) // 2], lambda _: b"", lambda _: b"hello" * 20])
+def test_damaged_arrays_are_refused(tmp_path, damage):
+    path = rich().save(tmp_path / "e.json")
+    arrays = tmp_path / "e.npz"
+    arrays.write_bytes(damage(arrays.read_bytes()))
+    with pytest.raises(SchemaError):
+        Explanation.load(path)
+
+
+@pytest.mark.parametrize("field", ["version", "arrays", "parts", "provenance"])
+def test_missing_fields_are_refused(tmp_path, field):
+    path = rich().save(tmp_path / "e.json")
+    data = json.loads(path.read_text(encoding="utf-8"))
+    del data[field]
+    path.write_text(json.dumps(data))
+    with pytest.raises(SchemaError):
+        Explanation.load(path)
+
+
 def test_versions(tmp_path):
     path = rich().save(tmp_path / "e.json")
     data = json.loads(path.read_text(encoding="utf-8"))
@@ -161,7 +182,9 @@ def test_a_failing_write_leaves_the_old_file(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["x.bin"]
 
 
-@pytest.mark.parametrize("sizes", [{"a": 3}, {"a": 1, "b": 2}, {"a": 1, "b": 2, "c": 1}, {"a": 1, "b": 1, "c": 2, "d": 1}])
+@pytest.mark.parametrize(
+    "sizes", [{"a": 3}, {"a": 1, "b": 2}, {"a": 1, "b": 2, "c": 1}, {"a": 1, "b": 1, "c": 2, "d": 1}]
+)
 def test_contributions_add_up(sizes):
     table = np.random.default_rng(1).normal(size=64)
     game = Game(lambda c: table[c @ (1 << np.arange(c.shape[1]))], Players.abstract(sizes))

@@ -151,7 +151,7 @@ def test_values_that_are_not_finite_are_refused(bad):
     players = Players.abstract({"a": 3})
     game = Game(lambda c: np.where(c.all(1), bad, 1.0), players)
     assert game.empty() == 1.0
-    with pytest.raises(ModelError, match="3 of 3 players is .*float32"):
+    with pytest.raises(ModelError, match=r"3 of 3 players is .*float32"):
         game.full()
     assert not game.known(np.ones((1, 3), bool)).any()
 
@@ -232,7 +232,9 @@ def test_players_that_do_not_exist():
 def test_a_subset_keeps_geometry_in_step():
     regions = Regions(np.array([[0, 0, 1], [2, -1, 1]], np.int32))
     spans = Spans(np.array([[0, 2], [3, 5]]))
-    players = Players([PartPlayers("i", "image", ("p", "q", "r"), regions), PartPlayers("t", "text", ("u", "v"), spans)])
+    players = Players(
+        [PartPlayers("i", "image", ("p", "q", "r"), regions), PartPlayers("t", "text", ("u", "v"), spans)]
+    )
     kept = players.subset(np.array([True, False, True, False, True]))
     assert kept["i"].labels == ("p", "r")
     assert kept["i"].geometry.label_map.tolist() == [[0, 0, -1], [1, -1, -1]]

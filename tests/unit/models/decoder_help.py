@@ -62,9 +62,7 @@ def written_prompt(adapter: Any, question: str, images: Any) -> str:
     if kind.startswith("qwen"):
         count = int(images["image_grid_thw"][0].prod()) // 4
         pads = "<|image_pad|>" * count
-        return (
-            f"<|im_start|>user\n<|vision_start|>{pads}<|vision_end|>{question}<|im_end|>\n<|im_start|>assistant\n"
-        )
+        return f"<|im_start|>user\n<|vision_start|>{pads}<|vision_end|>{question}<|im_end|>\n<|im_start|>assistant\n"
     if kind in {"idefics3", "smolvlm"}:
         tile, fake = "<image>" * 4, "<fake_token_around_image>"
         tiles = images["pixel_values"].shape[1]

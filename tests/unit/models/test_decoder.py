@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -119,6 +118,17 @@ def test_attentions_are_given_eagerly(kind, adapter, picture):
     assert before[0] != "eager"  # so the test would see the empty tuple of the fused kernels
 
 
+@pytest.mark.parametrize("kind", ALL)
+def test_the_doctor_finds_nothing(kind, adapter, picture):
+    from chiasm.models.doctor import examine
+
+    for masker in ("attention", "delete"):
+        sample = Sample(image=picture, text=QUESTION)
+        checks = examine(adapter(kind), sample, maskers={"text": masker}, target=Target(answer=ANSWER))
+        assert [check for check in checks if check.ok is False] == []
+        assert len(checks) > 8
+
+
 def test_fused_attention_gives_no_maps_and_that_is_an_error(adapter, picture, monkeypatch):
     from contextlib import nullcontext
 
@@ -140,7 +150,9 @@ def test_several_pictures_and_texts_in_the_samples_order(kind, adapter, picture)
     together = case.values(coalitions)
     alone = np.concatenate([Case(model, picture, sample=sample).values(one[None]) for one in coalitions])
     np.testing.assert_allclose(together, alone, **CLOSE)
-    swapped = Case(model, picture, sample=Sample(image=other, text="what is the car ?", image2=picture, text2="yes or no ?"))
+    swapped = Case(
+        model, picture, sample=Sample(image=other, text="what is the car ?", image2=picture, text2="yes or no ?")
+    )
     assert abs(swapped.full() - case.full()) > 1e-4
     order = next(check for check in model.checks(sample) if check.name == "part order")
     assert order.ok is (None if kind == "paligemma" else True)
@@ -225,8 +237,3 @@ def test_own_answers_are_explained_without_a_given_one(adapter, picture):
     case = Case(adapter("llava"), picture, Target())
     assert case.target.answer == case.prediction.answer == case.prediction.explained
     np.testing.assert_allclose(case.full(), np.log(case.prediction.probability), **CLOSE)
-
-
-def test_no_torchvision_is_needed():
-    assert "torchvision" not in sys.modules
-    assert ANSWER

@@ -111,7 +111,7 @@ def test_mask_token_stands_in_the_place_of_a_word(kind, adapter, picture):
 
 
 def test_a_missing_mask_token_is_named_with_what_would_serve(adapter, picture):
-    with pytest.raises(MissingCapability, match="needs a mask token.*use attention"):
+    with pytest.raises(MissingCapability, match=r"needs a mask token.*use attention"):
         Case(adapter("qwen2_vl"), picture, text="mask")
 
 
@@ -160,8 +160,11 @@ def test_parts_may_be_masked_in_different_ways(adapter, picture):
     target, _ = model.resolve(prepared, Target(answer="yes"))
     players = prepared.players({"image": "grid:1x2", "text": "words", "text2": "words"})
     text = modalities.get("text")
-    maskers = {"image": modalities.get("image").masker("grey"), "text": text.masker("delete"),
-               "text2": text.masker("attention")}  # fmt: skip
+    maskers = {
+        "image": modalities.get("image").masker("grey"),
+        "text": text.masker("delete"),
+        "text2": text.masker("attention"),
+    }
     values = model.values(prepared, players, maskers, target, 3)
     coalitions = random_coalitions(len(players), 9)
     found = values(coalitions)

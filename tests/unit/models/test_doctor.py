@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -231,3 +232,22 @@ def test_the_adapters_own_checks_are_included() -> None:
             raise RuntimeError("ill")
 
     assert failed(examine(Own(sound), SAMPLE)) == {"checks of the family 'function'"}
+
+
+def test_answers_spelled_for_one_sample_are_handed_to_the_other() -> None:
+    """Decoders spell an answer as suits a sample; the check of places must compare the same tokens."""
+
+    class Spelling(FunctionModel):
+        def prepare(self, sample: Sample) -> Any:
+            prepared = super().prepare(sample)
+            prepared.state = SimpleNamespace(answers={})
+            return prepared
+
+        def resolve(self, prepared: Any, target: Target) -> Any:
+            prepared.state.answers["a"] = 0
+            return super().resolve(prepared, target)
+
+        def plain_value(self, prepared: Any, target: Target) -> float:
+            return super().plain_value(prepared, target) + prepared.state.answers.get("a", 1)
+
+    assert not failed(examine(Spelling(sound), SAMPLE))

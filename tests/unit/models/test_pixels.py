@@ -24,7 +24,9 @@ PROCESSORS = {
     "siglip": SiglipImageProcessorPil(size=CROP),
     "blip": BlipImageProcessorPil(size=CROP),
     "no normalisation": SiglipImageProcessorPil(size=CROP, do_normalize=False),
-    "no rescaling": SiglipImageProcessorPil(size=CROP, do_rescale=False, image_mean=[100, 110, 120], image_std=[50, 60, 70]),
+    "no rescaling": SiglipImageProcessorPil(
+        size=CROP, do_rescale=False, image_mean=[100, 110, 120], image_std=[50, 60, 70]
+    ),
 }
 SHAPES = [(45, 63), (63, 45), (64, 64), (90, 35), (20, 21), (1, 1)]
 

@@ -1,12 +1,14 @@
 """Tiny random models of every decoder family, written to a folder as plain transformers code would do it."""
 
+# ruff: noqa: S106 - these tokens are no passwords
+
 from __future__ import annotations
 
 import warnings
 from pathlib import Path
 
 import torch
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
     Blip2Config,
     Blip2ForConditionalGeneration,
@@ -68,7 +70,8 @@ QWEN_CHAT = (
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 IDEFICS_CHAT = (
-    "<|im_start|>{% for m in messages %}{{ m['role'] | capitalize }}{% if m['content'][0]['type'] == 'image' %}{{ ':' }}"
+    "<|im_start|>{% for m in messages %}{{ m['role'] | capitalize }}"
+    "{% if m['content'][0]['type'] == 'image' %}{{ ':' }}"
     "{% else %}{{ ': ' }}{% endif %}{% for c in m['content'] %}{% if c['type'] == 'text' %}{{ c['text'] }}"
     "{% elif c['type'] == 'image' %}{{ '<image>' }}{% endif %}{% endfor %}<end_of_utterance>\n{% endfor %}"
     "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
@@ -87,7 +90,10 @@ def byte_bpe(special: list[str], *, bos: bool = False, mask: bool = False, **nam
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=420, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=420,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
     core.train_from_iterator(CORPUS, trainer)
     if bos:
@@ -151,14 +157,25 @@ def save(folder: Path, model: torch.nn.Module, *parts: object, template: str | N
 
 
 def ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
-    return {"pad_token_id": tokenizer.pad_token_id, "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    return {
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+    }
 
 
 def llama(tokenizer: PreTrainedTokenizerFast, **more: object) -> LlamaConfig:
     return LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=2, max_position_embeddings=4096, **ids(tokenizer), **more,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=4096,
+        **ids(tokenizer),
+        **more,
+    )
 
 
 def llava(folder: Path, *, crop: bool = False, pad: bool = False, mask: bool = True, template: bool = True) -> str:
@@ -171,17 +188,29 @@ def llava(folder: Path, *, crop: bool = False, pad: bool = False, mask: bool = T
     more = {"do_pad": True} if pad else {}
     images = Images(size=size, do_center_crop=crop or pad, crop_size={"height": 32, "width": 32}, **more)
     vision = CLIPVisionConfig(
-        hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2, image_size=32, patch_size=8,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=32,
+        patch_size=8,
         projection_dim=32,
-    )  # fmt: skip
+    )
     config = LlavaConfig(
-        vision_config=vision, text_config=llama(tokenizer), image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
-        image_seq_length=16, vision_feature_layer=-2,
-    )  # fmt: skip
+        vision_config=vision,
+        text_config=llama(tokenizer),
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        image_seq_length=16,
+        vision_feature_layer=-2,
+    )
     processor = LlavaProcessor(
-        image_processor=images, tokenizer=tokenizer, patch_size=8, vision_feature_select_strategy="default",
-        num_additional_image_tokens=1, chat_template=LLAVA_CHAT if template else None,
-    )  # fmt: skip
+        image_processor=images,
+        tokenizer=tokenizer,
+        patch_size=8,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=LLAVA_CHAT if template else None,
+    )
     return save(folder, LlavaForConditionalGeneration(config), processor)
 
 
@@ -191,47 +220,84 @@ def qwen_parts(patch: int = 8) -> tuple[PreTrainedTokenizerFast, Qwen2VLImagePro
     images = Qwen2VLImageProcessorPil(
         patch_size=patch, merge_size=2, temporal_patch_size=2, size={"shortest_edge": 32 * 32, "longest_edge": 64 * 64}
     )
-    names = {"image_token_id": "<|image_pad|>", "video_token_id": "<|video_pad|>", "vision_start_token_id": "<|vision_start|>",
-             "vision_end_token_id": "<|vision_end|>"}  # fmt: skip
+    names = {
+        "image_token_id": "<|image_pad|>",
+        "video_token_id": "<|video_pad|>",
+        "vision_start_token_id": "<|vision_start|>",
+        "vision_end_token_id": "<|vision_end|>",
+    }
     return tokenizer, images, {key: tokenizer.convert_tokens_to_ids(name) for key, name in names.items()}
 
 
 def qwen_text(tokenizer: PreTrainedTokenizerFast, section: list[int]) -> dict[str, object]:
     return {
-        "vocab_size": len(tokenizer), "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
-        "num_attention_heads": 2, "num_key_value_heads": 2, "max_position_embeddings": 4096,
-        "rope_parameters": {"rope_type": "default", "mrope_section": section, "rope_theta": 10000.0}, **ids(tokenizer),
-    }  # fmt: skip
+        "vocab_size": len(tokenizer),
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 4096,
+        "rope_parameters": {"rope_type": "default", "mrope_section": section, "rope_theta": 10000.0},
+        **ids(tokenizer),
+    }
 
 
 def qwen2_vl(folder: Path) -> str:
     tokenizer, images, special = qwen_parts()
-    vision = {"depth": 2, "embed_dim": 32, "hidden_size": 32, "num_heads": 2, "mlp_ratio": 2, "patch_size": 8,
-              "spatial_merge_size": 2, "temporal_patch_size": 2}  # fmt: skip
+    vision = {
+        "depth": 2,
+        "embed_dim": 32,
+        "hidden_size": 32,
+        "num_heads": 2,
+        "mlp_ratio": 2,
+        "patch_size": 8,
+        "spatial_merge_size": 2,
+        "temporal_patch_size": 2,
+    }
     config = Qwen2VLConfig(vision_config=vision, text_config=qwen_text(tokenizer, [2, 3, 3]), **special)
     return save(folder, Qwen2VLForConditionalGeneration(config), tokenizer, images, template=QWEN_CHAT)
 
 
 def qwen2_5_vl(folder: Path) -> str:
     tokenizer, images, special = qwen_parts()
-    vision = {"depth": 2, "hidden_size": 32, "intermediate_size": 48, "out_hidden_size": 32, "num_heads": 2, "patch_size": 8,
-              "spatial_merge_size": 2, "temporal_patch_size": 2, "window_size": 32, "fullatt_block_indexes": [1]}  # fmt: skip
+    vision = {
+        "depth": 2,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "out_hidden_size": 32,
+        "num_heads": 2,
+        "patch_size": 8,
+        "spatial_merge_size": 2,
+        "temporal_patch_size": 2,
+        "window_size": 32,
+        "fullatt_block_indexes": [1],
+    }
     config = Qwen2_5_VLConfig(vision_config=vision, text_config=qwen_text(tokenizer, [2, 3, 3]), **special)
     return save(folder, Qwen2_5_VLForConditionalGeneration(config), tokenizer, images, template=QWEN_CHAT)
 
 
 def qwen3_vl(folder: Path) -> str:
     tokenizer, images, special = qwen_parts()
-    vision = {"depth": 3, "hidden_size": 32, "intermediate_size": 48, "out_hidden_size": 32, "num_heads": 2, "patch_size": 8,
-              "spatial_merge_size": 2, "temporal_patch_size": 2, "num_position_embeddings": 64,
-              "deepstack_visual_indexes": [0, 1]}  # fmt: skip
+    vision = {
+        "depth": 3,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "out_hidden_size": 32,
+        "num_heads": 2,
+        "patch_size": 8,
+        "spatial_merge_size": 2,
+        "temporal_patch_size": 2,
+        "num_position_embeddings": 64,
+        "deepstack_visual_indexes": [0, 1],
+    }
     text = {**qwen_text(tokenizer, [2, 3, 3]), "head_dim": 16, "num_hidden_layers": 3}
     config = Qwen3VLConfig(vision_config=vision, text_config=text, **special)
     return save(folder, Qwen3VLForConditionalGeneration(config), tokenizer, images, template=QWEN_CHAT)
 
 
 def idefics_parts(
-    kind: type[Idefics3ImageProcessorPil] | type[SmolVLMImageProcessorPil], *, split: bool
+    kind: type[Idefics3ImageProcessorPil | SmolVLMImageProcessorPil], *, split: bool
 ) -> tuple[PreTrainedTokenizerFast, object]:
     tiles = [f"<row_{r}_col_{c}>" for r in range(1, 4) for c in range(1, 4)]
     special = ["<|im_start|>", "<image>", "<fake_token_around_image>", "<end_of_utterance>", "<global-img>", *tiles]
@@ -240,8 +306,14 @@ def idefics_parts(
     return tokenizer, images
 
 
-IDEFICS_VISION = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 32,
-                  "patch_size": 8}  # fmt: skip
+IDEFICS_VISION = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": 32,
+    "patch_size": 8,
+}
 
 
 def idefics3(folder: Path, *, split: bool = True, plain: bool = False) -> str:
@@ -250,39 +322,63 @@ def idefics3(folder: Path, *, split: bool = True, plain: bool = False) -> str:
         images.do_normalize = False  # a black picture is then exactly zero
     text = llama(tokenizer)
     config = Idefics3Config(
-        vision_config=IDEFICS_VISION, text_config=text, scale_factor=2, image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        vision_config=IDEFICS_VISION,
+        text_config=text,
+        scale_factor=2,
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
         pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
-    processor = Idefics3Processor(image_processor=images, tokenizer=tokenizer, image_seq_len=4, chat_template=IDEFICS_CHAT)
+    )
+    processor = Idefics3Processor(
+        image_processor=images, tokenizer=tokenizer, image_seq_len=4, chat_template=IDEFICS_CHAT
+    )
     return save(folder, Idefics3ForConditionalGeneration(config), processor)
 
 
 def smolvlm(folder: Path, *, split: bool = True) -> str:
     tokenizer, images = idefics_parts(SmolVLMImageProcessorPil, split=split)
     config = SmolVLMConfig(
-        vision_config=IDEFICS_VISION, text_config=llama(tokenizer), scale_factor=2,
-        image_token_id=tokenizer.convert_tokens_to_ids("<image>"), pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
+        vision_config=IDEFICS_VISION,
+        text_config=llama(tokenizer),
+        scale_factor=2,
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        pad_token_id=tokenizer.pad_token_id,
+    )
     return save(folder, SmolVLMForConditionalGeneration(config), tokenizer, images, template=IDEFICS_CHAT)
 
 
 def internvl(folder: Path, *, most: int = 4) -> str:
     special = ["<|im_start|>", "<|im_end|>", "<img>", "</img>", "<IMG_CONTEXT>", "<video>"]
     tokenizer = byte_bpe(
-        special, start_image_token="<img>", end_image_token="</img>", context_image_token="<IMG_CONTEXT>", video_token="<video>"
+        special,
+        start_image_token="<img>",
+        end_image_token="</img>",
+        context_image_token="<IMG_CONTEXT>",
+        video_token="<video>",
     )
     images = GotOcr2ImageProcessorPil(size={"height": 32, "width": 32}, min_patches=1, max_patches=most)
     vision = InternVLVisionConfig(
-        hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2, image_size=[32, 32], patch_size=[8, 8]
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=[32, 32],
+        patch_size=[8, 8],
     )
     text = Qwen2Config(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=2, **ids(tokenizer),
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        **ids(tokenizer),
+    )
     config = InternVLConfig(
-        vision_config=vision, text_config=text, image_token_id=tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"),
+        vision_config=vision,
+        text_config=text,
+        image_token_id=tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"),
         image_seq_length=4,
-    )  # fmt: skip
+    )
     return save(folder, InternVLForConditionalGeneration(config), tokenizer, images, template=INTERN_CHAT)
 
 
@@ -295,11 +391,20 @@ def paligemma(folder: Path) -> str:
         hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2, image_size=32, patch_size=8
     )
     text = GemmaConfig(
-        vocab_size=len(processor.tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=1, head_dim=16, **ids(tokenizer),
-    )  # fmt: skip
+        vocab_size=len(processor.tokenizer),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        **ids(tokenizer),
+    )
     config = PaliGemmaConfig(
-        vision_config=vision, text_config=text, projection_dim=32, image_token_id=tokenizer.convert_tokens_to_ids("<image>")
+        vision_config=vision,
+        text_config=text,
+        projection_dim=32,
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
     )
     return save(folder, PaliGemmaForConditionalGeneration(config), processor)
 
@@ -312,17 +417,31 @@ def blip2(folder: Path) -> str:
         hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2, image_size=32, patch_size=8
     )
     former = Blip2QFormerConfig(
-        vocab_size=30, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2, encoder_hidden_size=32,
+        vocab_size=30,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        encoder_hidden_size=32,
         cross_attention_frequency=1,
-    )  # fmt: skip
+    )
     text = OPTConfig(
-        vocab_size=len(tokenizer), hidden_size=32, ffn_dim=48, num_hidden_layers=2, num_attention_heads=2,
-        max_position_embeddings=512, word_embed_proj_dim=32, **ids(tokenizer),
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        ffn_dim=48,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=512,
+        word_embed_proj_dim=32,
+        **ids(tokenizer),
+    )
     config = Blip2Config(
-        vision_config=vision.to_dict(), qformer_config=former.to_dict(), text_config=text.to_dict(), num_query_tokens=4,
+        vision_config=vision.to_dict(),
+        qformer_config=former.to_dict(),
+        text_config=text.to_dict(),
+        num_query_tokens=4,
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
-    )  # fmt: skip
+    )
     return save(folder, Blip2ForConditionalGeneration(config), processor)
 
 
@@ -337,4 +456,3 @@ BUILDERS = {
     "paligemma": paligemma,
     "blip-2": blip2,
 }
-del AddedToken

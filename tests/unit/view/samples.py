@@ -101,7 +101,7 @@ def shapes(**changes: object) -> Explanation:
     return Explanation(**{**fields, **changes})  # type: ignore[arg-type]
 
 
-def of_parts(parts: list[PartPlayers], seed: int = 0, pairs: bool = True, **changes: object) -> Explanation:
+def of_parts(parts: list[PartPlayers], *, seed: int = 0, pairs: bool = True, **changes: object) -> Explanation:
     """Random values for any parts."""
     players = Players(parts)
     n = len(players)
@@ -144,41 +144,104 @@ def odd() -> dict[str, Explanation]:
         "three parts": abstract(
             {"left": 3, "right": 4, "sound": 2},
             part_values={
-                (): 0.5, ("left",): 1.0, ("right",): 0.2, ("sound",): 0.5, ("left", "right"): 2.5,
-                ("left", "sound"): 1.0, ("right", "sound"): 0.1, ("left", "right", "sound"): 2.0,
+                (): 0.5,
+                ("left",): 1.0,
+                ("right",): 0.2,
+                ("sound",): 0.5,
+                ("left", "right"): 2.5,
+                ("left", "sound"): 1.0,
+                ("right", "sound"): 0.1,
+                ("left", "right", "sound"): 2.0,
             },
         ),
         "200 players": of_parts([picture_part(10, 16), text_part(" ".join(f"word{i}" for i in range(40)))]),
-        "no pairs": shapes(pair=None, pair_errors=None, part_values={}, provenance=provenance(method="occlusion", index="occlusion")),
+        "no pairs": shapes(
+            pair=None, pair_errors=None, part_values={}, provenance=provenance(method="occlusion", index="occlusion")
+        ),
         "no errors": shapes(single_errors=None, pair_errors=None),
         "no prediction": shapes(prediction=None),
         "no probability": shapes(prediction=Prediction("red")),
         "another answer": shapes(prediction=Prediction("red", 0.9, (), "blue", 0.02)),
-        "zeros": shapes(single=np.zeros(25), pair=np.zeros((25, 25)), part_values={(): 0.0, ("image",): 0.0, ("text",): 0.0, ("image", "text"): 0.0}),
-        "long text": of_parts([picture_part(2, 2), text_part(" ".join(f"w{i}" for i in range(2000)))], pairs=False),
-        "long labels": of_parts([PartPlayers("a" * 90, "a", ("long" * 100, "b " * 300)), PartPlayers("b", "b", ("x" * 500,))]),
-        "unicode": of_parts([picture_part(2, 2), text_part("ما لون الدائرة؟ 😀 e\u0301té 圆圈是什么颜色 👩‍👩‍👧 naïve")],
-                            prediction=Prediction("أحمر 😀", 0.5)),
-        "hostile": of_parts(
-            [PartPlayers(HOSTILE, HOSTILE, (HOSTILE, "b"), Spans(np.array([[0, 20], [20, 40]])), HOSTILE), picture_part(2, 2)],
-            prediction=Prediction(HOSTILE, 0.5, ((HOSTILE, 0.2),), HOSTILE + "2", 0.1),
-            provenance=provenance(target=HOSTILE, notes=[HOSTILE], maskers={HOSTILE: HOSTILE}, model=HOSTILE, method=HOSTILE),
+        "zeros": shapes(
+            single=np.zeros(25),
+            pair=np.zeros((25, 25)),
+            part_values={(): 0.0, ("image",): 0.0, ("text",): 0.0, ("image", "text"): 0.0},
         ),
-        "superpixels": of_parts([PartPlayers("scene", "image", tuple(f"area {i}" for i in range(40)), Regions(_superpixels()),
-                                             drawing(160)), text_part("where is it")]),
-        "tiny picture": of_parts([PartPlayers("image", "image", ("a", "b", "c", "d"), Regions(grid(2, 2, 2, 2)),
-                                              rng.integers(0, 255, (2, 2, 3)).astype(np.uint8)), text_part("a pixel")]),
-        "huge picture": of_parts([PartPlayers("image", "image", tuple("abcdef"), Regions(grid(1500, 2600, 2, 3)),
-                                              np.full((1500, 2600, 3), 90, np.uint8))]),
-        "no content": of_parts([PartPlayers("image", "image", ("a", "b"), Regions(grid(30, 60, 1, 2))),
-                                PartPlayers("text", "text", ("x", "y"), Spans(np.array([[0, 1], [1, 2]])))]),
-        "two pictures": of_parts([picture_part(2, 2), picture_part(3, 3, name="image2"), text_part("Which is bigger?")]),
-        "fixed part": of_parts([picture_part(3, 3), text_part().subset([])], provenance=provenance(fixed={"text": True})),
-        "overlapping spans": of_parts([PartPlayers("text", "text", ("ab", "b", "bc", "away"),
-                                                   Spans(np.array([[0, 2], [1, 2], [1, 3], [90, 99]])), "abcd")]),
+        "long text": of_parts([picture_part(2, 2), text_part(" ".join(f"w{i}" for i in range(2000)))], pairs=False),
+        "long labels": of_parts(
+            [PartPlayers("a" * 90, "a", ("long" * 100, "b " * 300)), PartPlayers("b", "b", ("x" * 500,))]
+        ),
+        "unicode": of_parts(
+            [picture_part(2, 2), text_part("ما لون الدائرة؟ 😀 e\u0301té 圆圈是什么颜色 👩‍👩‍👧 naïve")],
+            prediction=Prediction("أحمر 😀", 0.5),
+        ),
+        "hostile": of_parts(
+            [
+                PartPlayers(HOSTILE, HOSTILE, (HOSTILE, "b"), Spans(np.array([[0, 20], [20, 40]])), HOSTILE),
+                picture_part(2, 2),
+            ],
+            prediction=Prediction(HOSTILE, 0.5, ((HOSTILE, 0.2),), HOSTILE + "2", 0.1),
+            provenance=provenance(
+                target=HOSTILE, notes=[HOSTILE], maskers={HOSTILE: HOSTILE}, model=HOSTILE, method=HOSTILE
+            ),
+        ),
+        "superpixels": of_parts(
+            [
+                PartPlayers(
+                    "scene", "image", tuple(f"area {i}" for i in range(40)), Regions(_superpixels()), drawing(160)
+                ),
+                text_part("where is it"),
+            ]
+        ),
+        "tiny picture": of_parts(
+            [
+                PartPlayers(
+                    "image",
+                    "image",
+                    ("a", "b", "c", "d"),
+                    Regions(grid(2, 2, 2, 2)),
+                    rng.integers(0, 255, (2, 2, 3)).astype(np.uint8),
+                ),
+                text_part("a pixel"),
+            ]
+        ),
+        "huge picture": of_parts(
+            [
+                PartPlayers(
+                    "image",
+                    "image",
+                    tuple("abcdef"),
+                    Regions(grid(1500, 2600, 2, 3)),
+                    np.full((1500, 2600, 3), 90, np.uint8),
+                )
+            ]
+        ),
+        "no content": of_parts(
+            [
+                PartPlayers("image", "image", ("a", "b"), Regions(grid(30, 60, 1, 2))),
+                PartPlayers("text", "text", ("x", "y"), Spans(np.array([[0, 1], [1, 2]]))),
+            ]
+        ),
+        "two pictures": of_parts(
+            [picture_part(2, 2), picture_part(3, 3, name="image2"), text_part("Which is bigger?")]
+        ),
+        "fixed part": of_parts(
+            [picture_part(3, 3), text_part().subset([])], provenance=provenance(fixed={"text": True})
+        ),
+        "overlapping spans": of_parts(
+            [
+                PartPlayers(
+                    "text",
+                    "text",
+                    ("ab", "b", "bc", "away"),
+                    Spans(np.array([[0, 2], [1, 2], [1, 3], [90, 99]])),
+                    "abcd",
+                )
+            ]
+        ),
         "very small": abstract({"a": 3, "b": 2}, single=np.array([1e-9, -2e-9, 0, 3e-10, 1e-12])),
         "very large": abstract({"a": 2, "b": 2}, single=np.array([1e9, -2e8, 3.0, 0])),
-    }  # fmt: skip
+    }
     holes = shapes()
     holes.single[3] = holes.single[18] = np.nan
     holes.pair[2, :] = holes.pair[:, 2] = np.nan  # type: ignore[index]
