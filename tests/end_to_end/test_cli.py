@@ -25,11 +25,10 @@ import chiasm.models.hub
 from chiasm.cli import doctor as doctor_command
 from chiasm.cli import view as view_command
 from chiasm.cli.main import app, run
-from chiasm.cli.parsing import merge, parse_fixed, parse_parts
 from chiasm.cli.progress import Bar
 from chiasm.cli.summary import show
 from chiasm.cli.terminal import safe
-from chiasm.core.errors import ChiasmError, InvalidInput
+from chiasm.core.errors import ChiasmError
 from chiasm.core.explanation import Explanation
 from chiasm.core.game import Game
 from chiasm.models.base import Check
@@ -69,70 +68,6 @@ def ran(monkeypatch):
 
 
 BASIC = ["explain", "-m", "zoo:llava-shapes", "-i", "photo.jpg", "-t", "What is it?"]
-
-
-# ---- reading of options
-
-
-def test_parts_are_named_and_ordered():
-    found = parse_parts(["a.png", "b.png"], ["Q"], ["audio=talk.wav", "extra=x=y"])
-    assert list(found.items()) == [
-        ("image", "a.png"),
-        ("image2", "b.png"),
-        ("text", "Q"),
-        ("audio", "talk.wav"),
-        ("extra", "x=y"),
-    ]
-    assert parse_parts(None, None, None) == {}
-
-
-@pytest.mark.parametrize(
-    ("part", "message"),
-    [
-        ("audio", r"'audio' has no name and value; write NAME=VALUE"),
-        ("audio=", r"'audio=' has no name and value"),
-        ("2nd=x", r"'2nd' is not a name; use letters"),
-        ("answer=red", r"'answer' is not a part of a sample; choose another name"),
-        ("image=b.png", r"'image' is given twice; give the second another name, e\.g\. image_b"),
-    ],
-)
-def test_wrong_parts_name_the_value_and_the_remedy(part, message):
-    with pytest.raises(InvalidInput, match=message):
-        parse_parts(["a.png"], None, [part])
-
-
-def test_fixed_players():
-    assert parse_fixed(["text=present", "image:3=absent"]) == {"text": True, "image:3": False}
-    assert parse_fixed(None) == {}
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        (["text"], r"'text': write PART=present"),
-        (["text=yes"], r"'text=yes': write PART=present"),
-        (["text:x=present"], r"'text:x' names no part or player; write e\.g\. text or text:3"),
-        (["=present"], r"names no part"),
-        (["text=present", "text=absent"], r"'text' both present and absent"),
-    ],
-)
-def test_wrong_fixes_name_the_value_and_the_remedy(given, message):
-    with pytest.raises(InvalidInput, match=message):
-        parse_fixed(given)
-
-
-def test_the_command_line_wins_over_the_file_entry_by_entry():
-    file = {"model": "a", "parts": {"image": "x.png", "text": "Q"}, "seed": 3, "out": ["a.html"]}
-    line = {"model": "b", "parts": {"text": "R"}, "seed": None, "out": [], "budget": 5}
-    assert merge(file, line) == {
-        "model": "b",
-        "parts": {"image": "x.png", "text": "R"},
-        "seed": 3,
-        "out": ["a.html"],
-        "budget": 5,
-    }
-    with pytest.raises(InvalidInput, match="'parts' of the description is 'x'"):
-        merge({"parts": "x"}, {"parts": {"text": "R"}})
 
 
 # ---- explain

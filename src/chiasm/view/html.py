@@ -114,6 +114,7 @@ def _context(explanation: Explanation) -> dict[str, Any]:
         "limit": number(scale.limit, signed=False),
         "panels": drawn,
         "any_known": bool(np.isfinite(explanation.single).any()),
+        "some_unknown": bool(np.isnan(explanation.single).any()),
         "has_pairs": explanation.pair is not None,
         "pair_limit": number(of_pairs.limit, signed=False),
         "pairs": table(explanation, of_pairs),
