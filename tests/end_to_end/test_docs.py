@@ -18,7 +18,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-BLOCK = re.compile(r"^( *)```(\w+)[^\n]*\n(.*?)^\1```", re.M | re.S)
+BLOCK = re.compile(r"^( *)```(\w+)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 #: first words of lines that set up a machine; they are what `make demo` and `make test` themselves do
 SET_UP = ("git clone", "make ", "cd chiasm", "pip install", "python -m chiasm.zoo.train", "python benchmarks/")
 #: a command that takes many minutes; its figures stand in the docs, so it is named there but not run here
@@ -53,14 +53,23 @@ def test_code_blocks_run(page, tmp_path, monkeypatch):
     text = script(page)
     if not text.strip():
         return
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "120"}
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "COLUMNS": "120",
+    }
     result = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", text], capture_output=True, text=True, env=environment, timeout=600, check=False
+        ["bash", "-euo", "pipefail", "-c", text],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=600,
+        check=False,
     )
     assert result.returncode == 0, f"{text}\n--- stdout\n{result.stdout}\n--- stderr\n{result.stderr}"
 
 
 def test_every_block_names_its_language():
     for page in PAGES:
-        fences = re.findall(r"^ *```(\w*)", page.read_text(), re.M)
+        fences = re.findall(r"^ *```(\w*)", page.read_text(), re.MULTILINE)
         assert all(fences[::2]), f"{page}: a code block without a language is not run by this test"

@@ -13,13 +13,13 @@ def run(code: str) -> str:
 
 
 def test_import_needs_no_heavy_library():
-    heavy = "torch transformers scipy skimage matplotlib shapiq pandas pydantic".split()
+    heavy = ["torch", "transformers", "scipy", "skimage", "matplotlib", "shapiq", "pandas", "pydantic"]
     loaded = run(f"import sys, chiasm; print([m for m in {heavy} if m in sys.modules])")
     assert loaded.strip() == "[]"
 
 
 def test_help_needs_no_heavy_library():
-    heavy = "torch transformers scipy skimage matplotlib shapiq pandas".split()
+    heavy = ["torch", "transformers", "scipy", "skimage", "matplotlib", "shapiq", "pandas"]
     loaded = run(
         "import sys\nfrom typer.testing import CliRunner\nfrom chiasm.cli.main import app\n"
         "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"

@@ -74,7 +74,13 @@ class Index:
 _INDICES = {
     index.name: index
     for index in (
-        Index("SII", uniform, uniform, "Shapley value and Shapley interaction index (Grabisch & Roubens 1999)", True),
+        Index(
+            "SII",
+            uniform,
+            uniform,
+            "Shapley value and Shapley interaction index (Grabisch & Roubens 1999)",
+            efficient=True,
+        ),
         Index("BII", bernoulli(0.5), bernoulli(0.5), "Banzhaf value and Banzhaf interaction index"),
         Index("STII", at_empty, taylor, "Shapley-Taylor interaction index of order 2 (Sundararajan et al. 2020)"),
         Index("FSII", None, faithful, "Faith-Shap interaction index of order 2 (Tsai et al. 2023)"),

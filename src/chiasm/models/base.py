@@ -170,7 +170,8 @@ class Adapter(ABC):
         for name, part in sample.parts.items():
             if part.kind not in self.kinds:
                 raise InvalidInput(
-                    f"Part {name!r} is of kind {part.kind!r}; {self.name!r} ({self.family}) takes {', '.join(self.kinds)}."
+                    f"Part {name!r} is of kind {part.kind!r}; "
+                    f"{self.name!r} ({self.family}) takes {', '.join(self.kinds)}."
                 )
         for kind in self.kinds:
             if all(part.kind != kind for part in sample.parts.values()):

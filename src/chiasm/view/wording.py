@@ -144,7 +144,7 @@ def reading(pair: TopPair) -> str:
         return "do not interact"
     if not math.isnan(pair.error) and abs(pair.value) < CONFIDENT * pair.error:
         return "too uncertain to tell"
-    return "work together" if pair.value > 0 else "stand in each other’s way"
+    return "work together" if pair.value > 0 else "give less together"
 
 
 def strongest_players(explanation: Explanation, k: int, part: str | None = None) -> list[TopPlayer]:

@@ -119,7 +119,7 @@ def test_wrong_results_are_refused_in_words(result: object, message: str) -> Non
 
 
 def test_errors_of_the_function_come_out_untouched() -> None:
-    class Mine(Exception):  # noqa: N818
+    class Mine(Exception):
         pass
 
     def f(samples: list) -> list[float]:

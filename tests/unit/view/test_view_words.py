@@ -116,7 +116,7 @@ def test_readings_admit_uncertainty():
         return TopPair((("a", 0), ("b", 0)), ("x", "y"), value, error)
 
     assert wording.reading(pair(0.5, math.nan)) == "work together"
-    assert wording.reading(pair(-0.5, 0.1)) == "stand in each other’s way"
+    assert wording.reading(pair(-0.5, 0.1)) == "give less together"
     assert wording.reading(pair(0.1, 0.1)) == "too uncertain to tell"
     assert wording.reading(pair(0.0, 0.1)) == "do not interact"
     assert wording.reading(pair(math.nan, math.nan)) == "unknown"

@@ -50,7 +50,7 @@ def test_workers_make_the_same_weights(trained):
 
 
 def test_a_broken_off_training_goes_on_as_if_whole(trained, tmp_path):
-    class Stopped(Exception):  # noqa: N818
+    class Stopped(Exception):
         pass
 
     def stop(line):
