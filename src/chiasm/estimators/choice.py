@@ -46,8 +46,13 @@ def parse_method(method: str, index: str | Index) -> tuple[str, Index]:
     return head, carried
 
 
-def default_budget(n: int) -> int:
-    """Distinct values where the user names no number: all 2^n, or three for each unknown, between 2,048 and 8,192."""
+def default_budget(n: int, method: str = "auto") -> int:
+    """Distinct values where the user names no number.
+
+    All 2^n for few players, and for ``"exact"`` as far as it goes; else three for each unknown, between 2,048 and 8,192.
+    """
+    if method.split("-")[0] == "exact" and n <= MOST_ENUMERATED:
+        return 1 << n
     low, high = _BUDGETS
     return min(1 << min(n, 62), max(low, min(high, 3 * unknowns(n))))
 

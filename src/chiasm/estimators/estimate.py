@@ -99,7 +99,7 @@ def explain_game(
     """
     started, before = time.perf_counter(), replace(game.counts)
     name, wanted = parse_method(method, index)
-    allowed = default_budget(game.n) if budget is None else _whole("budget", budget, 1)
+    allowed = default_budget(game.n, name) if budget is None else _whole("budget", budget, 1)
     seed = _whole("seed", seed, 0)
     given = provenance or Provenance(name, wanted.name)
     notes = list(given.notes)

@@ -74,7 +74,7 @@ def explain(
         batch_size=batch_size,
         on_batch=on_batch,
     )
-    allowed = default_budget(match.game.n) if budget is None else budget
+    allowed = default_budget(match.game.n, method) if budget is None else budget
     return explain_game(
         match.game,
         index=index,

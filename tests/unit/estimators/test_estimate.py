@@ -82,6 +82,8 @@ def test_the_choice_follows_the_budget():
     for n in (1, 3, 12, 16, 40, 57, 200):
         assert default_budget(n) <= max(2048, min(8192, 3 * unknowns(n)))
     assert default_budget(4) == 16
+    assert default_budget(14, "exact") == default_budget(14, "exact-bii") == 2**14
+    assert default_budget(57, "exact") == default_budget(57)
     assert choose(57, sii, default_budget(57))[0] == "kernelshap-iq"
 
 
