@@ -21,8 +21,6 @@ ALLOWED = {
     "cli": {"core", "modalities", "estimators", "view", "zoo", "models", "explainers"},
     "testing": {"core", "modalities", "estimators", "view", "zoo", "models", "explainers"},
 }
-#: commands of the zoo measure models through the public interface, which nothing below them imports
-COMMANDS = {"zoo/planted.py"}
 #: rooms that may import torch; everything else must work without it
 TORCH = {"models", "explainers", "zoo"}
 
@@ -64,7 +62,7 @@ def test_import_order(path):
     for module in imports(path):
         head, *rest = module.split(".")
         if head == "chiasm" and rest and rest[0] in ALLOWED:
-            allowed = ALLOWED[room] | {room} | (set(ALLOWED) - {"cli", "testing"} if name in COMMANDS else set())
+            allowed = ALLOWED[room] | {room}
             assert rest[0] in allowed, f"{name} imports {module}"
         if head in {"torch", "transformers"}:
             assert room in TORCH, f"{name} imports {module}"

@@ -79,6 +79,14 @@ class PairBlocks(Mapping[tuple[str, str], Floats]):
         self._players[rows], self._players[columns]  # raises for unknown parts
         return self.matrix[self._players.slices[rows], self._players.slices[columns]]
 
+    def __contains__(self, parts: object) -> bool:
+        """Whether both names are parts."""
+        return isinstance(parts, tuple) and len(parts) == 2 and all(name in self._players.parts for name in parts)
+
+    def get(self, parts: tuple[str, str], default: Any = None) -> Any:
+        """The block, or ``default`` where a name is no part."""
+        return self[parts] if parts in self else default  # noqa: SIM401 - this is get
+
     def __iter__(self) -> Any:
         """All pairs of different parts, in order, then each part with itself."""
         names = list(self._players.parts)
@@ -179,8 +187,9 @@ class Explanation:
     def contributions(self) -> dict[tuple[str, ...], float]:
         """What each part gives alone and what only combinations of parts give; they sum to v(N) − v(∅).
 
-        These are the Möbius coefficients of the game whose players are the whole parts. A negative value of a
-        combination means redundancy: either part alone already gives it.
+        These are the Möbius coefficients of the game whose players are the whole parts. A combination below zero
+        gives less than the sum of what its parts give alone: redundancy (either already gives it), saturation, or
+        one part suppressing the other.
         """
         found: dict[tuple[str, ...], float] = {}
         for parts in sorted((p for p in self.part_values if p), key=len):
@@ -189,7 +198,13 @@ class Explanation:
         return found
 
     def top(self, k: int = 5, part: str | None = None) -> list[TopPlayer]:
-        """The k players of largest absolute value, of one part or of all."""
+        """The k players of largest absolute value, of one part or of all.
+
+        Raises:
+            UnknownName: no such part.
+        """
+        if part is not None:
+            _ = self.players[part]
         ids = [player for player in self.players if part is None or player[0] == part]
         rows = sorted(ids, key=lambda player: -abs(self.single[self.players.position(player)]))[:k]
         errors = self.single_errors
@@ -208,7 +223,13 @@ class Explanation:
             k: how many.
             parts: only pairs between these two parts; by default all pairs of players of different parts (of the
                 same part, if there is only one).
+
+        Raises:
+            UnknownName: no such part.
+            MissingCapability: the method gives single players only.
         """
+        for name in parts or ():
+            _ = self.players[name]
         matrix = self.interactions.matrix
         ids = list(self.players)
         single_part = len({player[0] for player in ids}) == 1

@@ -49,7 +49,8 @@ class Game:
         on_batch: called after each batch, for progress displays.
 
     Raises:
-        InvalidInput: every player is fixed, or the batch size is not positive.
+        InvalidInput: every player is fixed, something else than a part or a player is, or the batch size is not a
+            positive whole number.
     """
 
     def __init__(
@@ -62,15 +63,16 @@ class Game:
         on_batch: Callable[[Counts], None] | None = None,
     ) -> None:
         """Set up an empty cache."""
-        if batch_size < 1:
-            raise InvalidInput(f"The batch size is {batch_size}; it must be at least 1.")
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer) or batch_size < 1:
+            raise InvalidInput(f"The batch size is {batch_size!r}; give a whole number of at least 1.")
         self._values = values
         self.all_players = players
         self.fixed = dict(fixed or {})
         self._background = np.zeros(len(players), bool)
         self._free = np.ones(len(players), bool)
-        for which, present in self.fixed.items():
-            where = players.slices[players[which].part] if isinstance(which, str) else players.position(which)
+        # Parts first, so that a single player may differ from the rest of its part.
+        for which, present in sorted(self.fixed.items(), key=lambda item: not isinstance(item[0], str)):
+            where = _place(players, which, present)
             self._background[where] = present
             self._free[where] = False
         self.players = players.subset(self._free)
@@ -128,7 +130,10 @@ class Game:
             raise BudgetTooSmall(f"{len(coalitions)} new values are needed and the budget leaves {left}.")
         for start in range(0, len(coalitions), self.batch_size):
             batch = coalitions[start : start + self.batch_size]
-            result = np.asarray(self._values(self.expand(batch)), np.float64)
+            result = np.asarray(self._values(self.expand(batch)))
+            if not np.issubdtype(result.dtype, np.number) and result.dtype != np.bool_:
+                raise ModelError(f"The value function returned {result.dtype} values; it must return real numbers.")
+            result = result.astype(np.float64)
             if result.shape != (len(batch),):
                 raise ModelError(
                     f"The value function returned shape {result.shape} for {len(batch)} coalitions; "
@@ -185,3 +190,14 @@ class Game:
             tuple(name for name, present in zip(names, row, strict=True) if present): float(value)
             for row, value in zip(table, values, strict=True)
         }
+
+
+def _place(players: Players, which: str | PlayerId, present: object) -> slice | int:
+    """Where a fixed part or player stands in a coalition, checked."""
+    if not isinstance(present, bool | np.bool_):
+        raise InvalidInput(f"{which!r} is fixed as {present!r}; say True (present) or False (absent).")
+    if isinstance(which, str):
+        return players.slices[players[which].part]
+    if not isinstance(which, tuple) or len(which) != 2 or not isinstance(which[1], int | np.integer):
+        raise InvalidInput(f"Cannot fix {which!r}; name a part ('text') or a player (('text', 3)).")
+    return players.position(which)

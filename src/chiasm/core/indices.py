@@ -112,7 +112,7 @@ def index(name: str | Index) -> Index:
             p = -1.0
         if not 0 < p < 1:
             raise InvalidInput(f"{name!r}: the presence probability {tail!r} must be a number between 0 and 1.")
-        return Index(f"WBII:{p:g}", bernoulli(p), bernoulli(p), f"weighted Banzhaf index with p = {p:g}")
+        return Index(f"WBII:{p!r}", bernoulli(p), bernoulli(p), f"weighted Banzhaf index with p = {p!r}")
     raise UnknownName("index", name, index_names())
 
 

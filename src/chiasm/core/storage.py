@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
 import tempfile
 import zipfile
@@ -64,25 +65,59 @@ def save(explanation: Explanation, path: Path) -> Path:
         if (array := getattr(explanation, name)) is not None:
             arrays[name] = array
     prediction = explanation.prediction
-    data = {
+    data: dict[str, Any] = {
         "schema": SCHEMA,
         "version": list(VERSION),
         "arrays": _arrays_path(path).name,
         "prediction": None
         if prediction is None
         else {**vars(prediction), "alternatives": list(prediction.alternatives)},
+        "efficiency_gap": explanation.efficiency_gap,
         "contributions": [[list(parts), value] for parts, value in explanation.contributions.items()],
         "part_values": [[list(parts), value] for parts, value in explanation.part_values.items()],
         "parts": [_part_to_dict(part, explanation, arrays) for part in explanation.players.parts.values()],
         "provenance": explanation.provenance.to_dict(),
     }
+    raw = _archive(arrays)
+    # Two files cannot be replaced in one step: the digest tells a reader when a crash fell between them.
+    data["digest"] = hashlib.sha256(raw).hexdigest()
+    text = _encode(data)  # everything that can fail fails before the old files are touched
+    write_atomic(_arrays_path(path), raw)
+    write_atomic(path, text)
+    return path
+
+
+def _archive(arrays: dict[str, NDArray[Any]]) -> bytes:
+    for name, array in arrays.items():
+        if array.dtype.hasobject:
+            raise InvalidInput(f"Cannot save {name!r}: a content must be text or a numeric array, not {array.dtype}.")
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-    # Two files cannot be replaced in one step: the digest tells a reader when a crash fell between them.
-    data["digest"] = hashlib.sha256(buffer.getvalue()).hexdigest()
-    write_atomic(_arrays_path(path), buffer.getvalue())
-    write_atomic(path, json.dumps(data, indent=1, ensure_ascii=False).encode())
-    return path
+    return buffer.getvalue()
+
+
+def _encode(data: dict[str, Any]) -> bytes:
+    """Strict JSON: numpy scalars become numbers, NaN becomes null."""
+    try:
+        return json.dumps(_plain(data), indent=1, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"The explanation holds something that JSON cannot: {error}.") from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _floats(values: list[float | None]) -> NDArray[np.float64]:
+    return np.array([np.nan if value is None else value for value in values], np.float64)
 
 
 def _part_to_dict(part: PartPlayers, explanation: Explanation, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
@@ -112,7 +147,9 @@ def load(path: Path) -> Explanation:
         major, arrays_name = int(data["version"][0]), str(data["arrays"])
         if major > VERSION[0]:
             raise SchemaError(f"{str(path)!r} has format {major}; this version reads {VERSION[0]}: upgrade chiasm.")
-        return _explanation(data, _read_arrays(path.parent / arrays_name, data.get("digest")))
+        beside = _arrays_path(path)  # both files may have been renamed together
+        archive = beside if beside.is_file() else path.parent / arrays_name
+        return _explanation(data, _read_arrays(archive, data.get("digest")))
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, SchemaError):
             raise
@@ -150,8 +187,8 @@ def _explanation(data: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Expla
     prediction = data["prediction"]
     return Explanation(
         players=Players([_part_from_dict(part, arrays) for part in parts]),
-        single=np.concatenate([np.asarray(part["values"], np.float64) for part in parts]),
-        single_errors=None if errors[0] is None else np.concatenate([np.asarray(e, np.float64) for e in errors]),
+        single=np.concatenate([_floats(part["values"]) for part in parts]),
+        single_errors=None if errors[0] is None else np.concatenate([_floats(e or []) for e in errors]),
         pair=arrays.get("pair"),
         pair_errors=arrays.get("pair_errors"),
         part_values={tuple(names): value for names, value in data["part_values"]},

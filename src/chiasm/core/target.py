@@ -53,5 +53,5 @@ class Target:
         if self.against is not None:
             what += f" rather than {self.against!r}"
         if self.candidates:
-            what += f" among {len(self.candidates)} candidates"
+            what += f" among {len(self.candidates) + 1} candidates"  # it is one of them itself
         return f"{self.scale.replace('_', '-')} of {what}"

@@ -5,11 +5,13 @@ from __future__ import annotations
 from importlib.util import find_spec
 from math import comb
 
+import numpy as np
+
 from chiasm.core.errors import InvalidInput, UnknownName
 from chiasm.core.indices import Index
 from chiasm.core.indices import index as find_index
 from chiasm.estimators import estimators
-from chiasm.estimators.support import MOST_ENUMERATED, family
+from chiasm.estimators.support import MOST_ENUMERATED, check_index, family
 
 #: smallest and largest budget that is chosen where none is given
 _BUDGETS = (2048, 8192)
@@ -46,12 +48,38 @@ def parse_method(method: str, index: str | Index) -> tuple[str, Index]:
     return head, carried
 
 
+def check_method(method: str, index: str | Index, budget: int | None, seed: int) -> None:
+    """Refuse what cannot work, before a model is loaded or run.
+
+    Raises:
+        UnknownName: no such estimator or index.
+        InvalidInput: an index that the estimator does not serve, or a budget or seed that is no whole number in range.
+    """
+    name, wanted = parse_method(method, index)
+    if name != "auto":
+        check_index(estimators.get(name), wanted)
+    if budget is not None:
+        whole("budget", budget, 1)
+    whole("seed", seed, 0)
+
+
+def whole(name: str, value: int, least: int) -> int:
+    """A whole number of at least ``least``, below 2^31 as seeds of other libraries must be.
+
+    Raises:
+        InvalidInput: it is not one.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value < 2**31:
+        raise InvalidInput(f"The {name} is {value!r}; give a whole number from {least} to 2^31 − 1.")
+    return int(value)
+
+
 def default_budget(n: int, method: str = "auto") -> int:
     """Distinct values where the user names no number.
 
-    All 2^n for few players, and for ``"exact"`` as far as it goes; else three for each unknown, between 2,048 and 8,192.
+    All 2^n for few players, and for ``"exact"`` as far as it goes; else three for each unknown, within 2,048 … 8,192.
     """
-    if method.split("-")[0] == "exact" and n <= MOST_ENUMERATED:
+    if method.partition("-")[0] == "exact" and n <= MOST_ENUMERATED:
         return 1 << n
     low, high = _BUDGETS
     return min(1 << min(n, 62), max(low, min(high, 3 * unknowns(n))))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from math import comb
 from typing import Any
 
 import numpy as np
 
-from chiasm.core.errors import BudgetTooSmall, InvalidInput
+from chiasm.core.errors import BudgetTooSmall
 from chiasm.core.explanation import Explanation, Prediction
 from chiasm.core.game import Counts, Fixed, Game, ValueFunction
 from chiasm.core.indices import Index
@@ -17,7 +18,7 @@ from chiasm.core.players import Players
 from chiasm.core.provenance import Provenance
 from chiasm.estimators import estimators
 from chiasm.estimators.base import Estimate, Estimator
-from chiasm.estimators.choice import choose, default_budget, parse_method
+from chiasm.estimators.choice import choose, default_budget, parse_method, whole
 
 #: more parts than this have no table of part values: 2^P values and 3^P terms are for eyes that will not read them
 _MOST_PARTS = 10
@@ -99,8 +100,8 @@ def explain_game(
     """
     started, before = time.perf_counter(), replace(game.counts)
     name, wanted = parse_method(method, index)
-    allowed = default_budget(game.n, name) if budget is None else _whole("budget", budget, 1)
-    seed = _whole("seed", seed, 0)
+    allowed = default_budget(game.n, name) if budget is None else whole("budget", budget, 1)
+    seed = whole("seed", seed, 0)
     given = provenance or Provenance(name, wanted.name)
     notes = list(given.notes)
     if name == "auto":
@@ -109,6 +110,9 @@ def explain_game(
     estimator = estimators.get(name)
     with game.allowance(allowed):
         found, part_values = _found_with_parts(game, estimator, wanted, allowed, seed=seed, on_estimate=on_estimate)
+    unmet = int(np.isnan(found.pair).sum()) // 2
+    if unmet:
+        notes.append(f"{unmet:,} of {comb(game.n, 2):,} pairs never met within the budget and have no value; raise it")
     if not part_values:
         notes.append(f"no values of whole parts: 2^P is over half of the budget, or there are over {_MOST_PARTS} parts")
     return Explanation(
@@ -155,22 +159,23 @@ def _found_with_parts(
     if parts <= _MOST_PARTS and not enumerated and 1 << parts <= budget // 2:
         part_values = game.part_values()
     last = None
-    for estimate_so_far in estimator.run(game, index, budget - (game.counts.computed - spent), seed):
-        last = estimate_so_far
-        if on_estimate is not None:
-            on_estimate(last)
+    taken = game.counts.computed - spent
+    try:
+        for estimate_so_far in estimator.run(game, index, budget - taken, seed):
+            last = estimate_so_far
+            if on_estimate is not None:
+                on_estimate(last)
+    except BudgetTooSmall as error:
+        if taken:
+            raise BudgetTooSmall(
+                f"{error} ({taken} of the budget of {budget:,} went to values of whole parts.)"
+            ) from error
+        raise
     if last is None:
         raise BudgetTooSmall(f"The estimator {estimator.name!r} gave no estimate within {budget} values.")
     if parts <= _MOST_PARTS and enumerated:
         part_values = game.part_values()
     return last, part_values
-
-
-def _whole(name: str, value: int, least: int) -> int:
-    """A whole number of at least ``least``, below 2^31 as seeds of other libraries must be."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value < 2**31:
-        raise InvalidInput(f"The {name} is {value!r}; give a whole number from {least} to 2^31 − 1.")
-    return int(value)
 
 
 def _words(player: str | tuple[str, int]) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from chiasm.core.errors import InvalidInput
 from chiasm.core.explanation import Explanation
 from chiasm.core.game import Counts, Fixed
 from chiasm.core.provenance import Provenance
 from chiasm.core.sample import Sample
 from chiasm.core.target import Target
-from chiasm.estimators.choice import default_budget
+from chiasm.estimators.choice import check_method, default_budget
 from chiasm.estimators.estimate import explain_game
 from chiasm.models.base import Adapter
 from chiasm.models.games import ModelGame, PartChoice, make_game
@@ -55,15 +56,12 @@ def explain(
     Raises:
         ChiasmError: see the message; nothing is guessed.
     """
+    check_method(method, index, budget, seed)  # before a model is loaded or run
+    if not isinstance(sample, Sample):
+        raise InvalidInput(f"The sample is {sample!r}; make one: chiasm.Sample(image='photo.jpg', text='What is it?').")
     adapter = _load(model)
-    allowed = budget
-
-    def on_batch(counts: Counts) -> None:
-        if progress is not None:
-            progress(counts.computed, allowed, "explaining")
-
-    if progress is not None:
-        progress(0, None, "predicting")
+    say = _Reporter(progress, budget)
+    say("predicting")
     match = make_game(
         adapter,
         sample,
@@ -72,18 +70,33 @@ def explain(
         target=target,
         fixed=fixed,
         batch_size=batch_size,
-        on_batch=on_batch,
+        on_batch=say.count,
     )
-    allowed = default_budget(match.game.n, method) if budget is None else budget
+    say.budget = default_budget(match.game.n, method) if budget is None else budget
     return explain_game(
         match.game,
         index=index,
         method=method,
-        budget=allowed,
+        budget=say.budget,
         seed=seed,
         provenance=_provenance(adapter, match),
         prediction=match.prediction,
     )
+
+
+class _Reporter:
+    """Tells the caller how far it is, if the caller wants to know."""
+
+    def __init__(self, progress: Progress | None, budget: int | None) -> None:
+        self.progress, self.budget = progress, budget
+
+    def __call__(self, note: str) -> None:
+        if self.progress is not None:
+            self.progress(0, None, note)
+
+    def count(self, counts: Counts) -> None:
+        if self.progress is not None:
+            self.progress(counts.computed, self.budget, "explaining")
 
 
 def _load(model: Adapter | str) -> Adapter:

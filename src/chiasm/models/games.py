@@ -114,6 +114,8 @@ def make_game(
     Raises:
         InvalidInput, UnknownName, MissingCapability: a choice that does not fit; the message says what does.
     """
+    if target is not None and not isinstance(target, Target):
+        raise InvalidInput(f"The target is {target!r}; make one: chiasm.Target('probability', answer='red').")
     segmenters = by_part(players, sample, "segmenters")
     chosen = by_part(maskers, sample, "maskers")
     prepared = model.prepare(sample)

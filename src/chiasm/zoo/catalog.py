@@ -25,11 +25,22 @@ _LOADED: Final = {".json", ".jinja", ".safetensors"}
 
 
 def path(name: str, root: Path = WEIGHTS) -> Path:
-    """Folder of a model, ready for ``from_pretrained``.
+    """Folder of a model, ready for ``from_pretrained``; its files are those that were released.
 
     Args:
         name: a name of `MODELS`.
         root: where the weights lie.
+
+    Raises:
+        UnknownName: there is no such model.
+        ModelError: its weights are not installed, or differ from the release.
+    """
+    verify(name, root)  # a few milliseconds for a few megabytes, and no answer from a damaged file
+    return folder_of(name, root)
+
+
+def folder_of(name: str, root: Path = WEIGHTS) -> Path:
+    """Folder of a model, whatever state its files are in.
 
     Raises:
         UnknownName: there is no such model.
@@ -50,7 +61,7 @@ def checksums(name: str, root: Path = WEIGHTS) -> dict[str, str]:
         UnknownName: there is no such model.
         ModelError: its weights are not installed.
     """
-    files = sorted(file for file in path(name, root).iterdir() if file.suffix in _LOADED)
+    files = sorted(file for file in folder_of(name, root).iterdir() if file.suffix in _LOADED)
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 

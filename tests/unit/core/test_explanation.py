@@ -18,6 +18,7 @@ from chiasm.core.players import PartPlayers, Players, Regions, Spans
 from chiasm.core.provenance import Provenance
 from chiasm.core.registry import Registry
 from chiasm.core.target import Target
+from chiasm.estimators.estimate import estimate
 
 
 def rich():
@@ -307,3 +308,44 @@ def test_other_packages_add_names_by_entry_point(monkeypatch):
     assert registry.entries()["theirs"].summary == "from other-package"
     assert registry.entries()["ours"].target == "mine"  # a package cannot take over a name
     assert asked == ["chiasm.gadgets"]
+
+
+def test_a_failed_save_keeps_the_old_file(tmp_path):
+    path = tmp_path / "e.json"
+    good = estimate(lambda c: c.sum(1), {"a": 2, "b": 2})
+    good.save(path)
+    bad = estimate(lambda c: c.sum(1), {"a": 2, "b": 2})
+    bad.provenance.target_spec = {"what": object()}
+    with pytest.raises(InvalidInput, match="JSON"):
+        bad.save(path)
+    assert np.array_equal(Explanation.load(path).single, good.single)
+
+
+def test_numpy_scalars_and_nan_become_strict_json(tmp_path):
+    e = estimate(lambda c: c.sum(1), {"a": 2, "b": 2})
+    e.provenance.fixed = {"x": np.bool_(1)}
+    e.single_errors = np.array([np.nan, 1.0, 2.0, 3.0])
+    text = e.save(tmp_path / "e.json").read_text()
+    assert "NaN" not in text
+    again = Explanation.load(tmp_path / "e.json")
+    assert np.array_equal(again.single_errors, e.single_errors, equal_nan=True)
+    assert json.loads(text)["efficiency_gap"] == pytest.approx(0, abs=1e-12)
+
+
+def test_both_files_may_be_renamed_together(tmp_path):
+    e = estimate(lambda c: c.sum(1), {"a": 2, "b": 2})
+    e.save(tmp_path / "e.json")
+    (tmp_path / "e.json").rename(tmp_path / "f.json")
+    (tmp_path / "e.npz").rename(tmp_path / "f.npz")
+    assert np.array_equal(Explanation.load(tmp_path / "f.json").pair, e.pair)
+
+
+def test_blocks_and_tops_know_their_parts():
+    e = estimate(lambda c: c.sum(1), {"a": 2, "b": 2})
+    assert ("a", "b") in e.interactions
+    assert ("a", "c") not in e.interactions
+    assert e.interactions.get(("a", "c")) is None
+    with pytest.raises(UnknownName):
+        e.top(3, "c")
+    with pytest.raises(UnknownName):
+        e.top_pairs(3, ("a", "c"))

@@ -153,7 +153,9 @@ def test_provenance_is_filled_in_and_kept():
     e = explain_game(game, budget=100, seed=5, provenance=given, method="permutation")
     p = e.provenance
     assert (p.model, p.method, p.index, p.seed, p.budget) == ("m", "permutation", "SII", 5, 100)
-    assert p.notes == ["before"]
+    unmet = int(np.isnan(e.pair).sum()) // 2
+    told = f"{unmet} of 28 pairs never met within the budget and have no value; raise it"
+    assert p.notes == (["before", told] if unmet else ["before"])
     assert p.computed == game.counts.computed - 1
     assert p.seconds > 0
     assert given.method == "?"
