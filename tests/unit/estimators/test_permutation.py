@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -10,11 +11,11 @@ import pytest
 from chiasm.core.coalitions import all_coalitions
 from chiasm.core.errors import BudgetTooSmall, InvalidInput
 from chiasm.core.game import Game
-from chiasm.core.indices import index
+from chiasm.core.indices import bernoulli, index, taylor, uniform
 from chiasm.core.players import Players
 from chiasm.estimators.arcs import arcs, cost
-from chiasm.estimators.permutation import PERMUTATION
-from chiasm.testing.games import bilinear_sigmoid, game_of, sparse_polynomial
+from chiasm.estimators.permutation import PERMUTATION, _importance, _only_empty
+from chiasm.testing.games import SparsePolynomial, bilinear_sigmoid, game_of, sparse_polynomial
 
 DESIGNS = [(n, h, first) for n in range(2, 10) for h in (*range(1, n + 1), 2 * n) for first in (0, 1)]
 
@@ -132,29 +133,35 @@ def test_too_small_a_budget_is_named(name):
 
 
 def test_faith_shap_is_refused_with_the_estimators_that_serve():
-    with pytest.raises(InvalidInput, match=r"cannot estimate FSII.*regression.*'exact' or 'kernelshap-iq'"):
+    with pytest.raises(InvalidInput, match=r"cannot estimate FSII.*regression.*'exact' or .*'kernelshap-iq'"):
         PERMUTATION.run(game_of(sparse_polynomial(5)), index("FSII"), 100, 0)
 
 
-@pytest.mark.parametrize("name", ["SII", "BII", "WBII:0.3", "STII"])
-@pytest.mark.parametrize("n", [8, 10])
-def test_errors_are_calibrated(name, n):
-    """The truth lies about as far away as the standard errors say, at ten seatings and more."""
-    z = {"single": [], "pair": []}
-    above = np.triu_indices(n, 1)
-    for seed in range(24):
-        known = bilinear_sigmoid(n, seed)
-        single, pair = known.exact(name)
-        found = last(game_of(known), name, min(2**n, 900), seed)
-        z["pair"].append((found.pair - pair)[above] / found.pair_errors[above])
-        if name != "STII":
-            z["single"].append((found.single - single) / found.single_errors)
-        else:
-            np.testing.assert_allclose(found.single, single, atol=1e-12)
-            assert not found.single_errors.any()
-    for scores in filter(None, z.values()):
-        rms = np.sqrt(np.mean(np.square(np.concatenate(scores))))
-        assert 0.85 <= rms <= 1.2
+@pytest.mark.parametrize("weight", [uniform, taylor, bernoulli(0.5), bernoulli(0.2)])
+@pytest.mark.parametrize("others", [0, 1, 2, 7, 60])
+def test_size_weights_are_those_of_the_index(weight, others):
+    which = index("SII" if weight is uniform else "STII" if weight is taylor else "BII")
+    wanted = [weight(s, others) * math.comb(others, s) * (others + 1) for s in range(others + 1)]
+    np.testing.assert_allclose(_importance(weight, others, which), wanted, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["SII", "BII", "WBII:0.3", "STII", "Moebius"])
+def test_eleven_hundred_players(name):
+    """Binomial coefficients and weights leave the range of floats here."""
+    n = 1100
+    which = index(name)
+    assert _only_empty(which.pair) == (name == "Moebius")
+    if name != "Moebius":  # a mean over uniform sizes
+        assert _importance(which.pair, n - 2, which).mean() == pytest.approx(1, abs=1e-9)
+    terms = {(i,): float(i % 7) for i in range(n)}
+    known = SparsePolynomial(n, terms)
+    found = last(game_of(known, batch_size=4096), name, 5000)
+    assert np.isfinite(found.single).all()
+    if name in ("SII", "STII", "Moebius"):
+        np.testing.assert_allclose(found.single, list(terms.values()), atol=1e-9)
+    else:
+        assert found.single.mean() == pytest.approx(3, rel=0.2)
+    assert np.nanmax(np.abs(found.pair)) < 1e-6
 
 
 @pytest.mark.parametrize("name", ["SII", "BII", "STII"])
