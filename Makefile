@@ -1,6 +1,6 @@
 # Two commands: `make demo` explains a real prediction, `make test` runs every gate. Both install what they need.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3.11)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
@@ -18,7 +18,9 @@ install: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Chiasm needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
+	  { echo "Chiasm needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "$(PYTHON) cannot make virtual environments (on Debian and Ubuntu: apt install python3.11-venv)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip -c constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
@@ -31,8 +33,10 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
+# Shows what mkdocs says only when it fails: --quiet would hide the warnings from --strict, and pass.
 docs: $(READY)
-	$(BIN)/mkdocs build --strict --quiet
+	@echo "$(BIN)/mkdocs build --strict"
+	@said=$$($(BIN)/mkdocs build --strict 2>&1) || { echo "$$said" >&2; exit 1; }
 
 unit: $(READY) browser
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal

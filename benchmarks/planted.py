@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from chiasm.core.explanation import Explanation
 from chiasm.core.sample import Sample
+from chiasm.core.target import Target
 from chiasm.estimators.estimate import explain_game
 from chiasm.modalities import modalities
 from chiasm.models.base import Adapter
@@ -115,14 +116,14 @@ def wilson(share: float, n: int) -> tuple[float, float]:
 
 
 def measure(
-    model: Adapter, kind: str, n: int, *, players: str, method: str, budget: int | None, seed: int
+    model: Adapter, kind: str, n: int, *, target: Target, players: str, method: str, budget: int | None, seed: int
 ) -> dict[str, Any]:
     """Shares of hits over n correctly answered samples of one question type, and the shares that chance gives."""
     rows: list[Hits] = []
     chances: list[dict[str, float]] = []
     began = time.monotonic()
     for sample in right(model, kind, n, seed):
-        match = make_game(model, sample, players=players)
+        match = make_game(model, sample, players=players, target=target)
         explanation = explain_game(match.game, index="SII", method=method, budget=budget, seed=0)
         planted = on_truth(match)
         rows.append(hits(explanation, planted))
@@ -156,7 +157,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python benchmarks/planted.py", description=__doc__)
     parser.add_argument("model", nargs="?", default="llava-shapes")
     parser.add_argument("--n", type=int, default=100, help="correctly answered questions of each type")
-    parser.add_argument("--players", default="grid:4x4,words")
+    parser.add_argument("--scale", default="probability", choices=("probability", "log_probability"))
+    parser.add_argument("--players", default="grid:3x3,words")
     parser.add_argument("--method", default="auto")
     parser.add_argument("--budget", type=int, help="values of each game; by default what suits the number of players")
     parser.add_argument("--seed", type=int, default=2000, help="seed of the samples")
@@ -166,9 +168,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = {}
     for kind in TYPES:
         results[kind] = measure(
-            model, kind, options.n,
-            players=options.players, method=options.method, budget=options.budget, seed=options.seed,
-        )  # fmt: skip
+            model,
+            kind,
+            options.n,
+            target=Target(options.scale),
+            players=options.players,
+            method=options.method,
+            budget=options.budget,
+            seed=options.seed,
+        )
         sys.stderr.write(f"{kind}: {results[kind]}\n")
     sys.stdout.write(table(results) + "\n")
     if options.json:

@@ -4,11 +4,20 @@ set -e
 for name in "${CHIASM_CHROMIUM:-}" chromium chromium-browser google-chrome; do
   [ -n "$name" ] && command -v "$name" >/dev/null 2>&1 && exit 0
 done
-if command -v apt-get >/dev/null 2>&1; then
-  run=""; [ "$(id -u)" = 0 ] || run="sudo"
-  $run apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive $run apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core
-else
+update="apt-get update -qq"
+install="env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core"
+if ! command -v apt-get >/dev/null 2>&1; then
   echo "Page tests need Chromium: install it, or set CHIASM_CHROMIUM to its path." >&2
+  exit 1
+elif [ "$(id -u)" = 0 ]; then
+  $update
+  $install
+elif command -v sudo >/dev/null 2>&1; then
+  sudo $update
+  sudo $install
+else
+  echo "Page tests need Chromium, and only root may install it. As root run:" >&2
+  echo "  $update && $install" >&2
+  echo "or set CHIASM_CHROMIUM to the path of a Chromium that is there." >&2
   exit 1
 fi

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import rich.console
+from PIL import Image
 from typer.testing import CliRunner
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "view"))
@@ -31,6 +32,7 @@ from chiasm.cli.terminal import safe
 from chiasm.core.errors import ChiasmError
 from chiasm.core.explanation import Explanation
 from chiasm.core.game import Game
+from chiasm.modalities import modalities
 from chiasm.models.base import Check
 
 RUNNER = CliRunner()
@@ -50,9 +52,12 @@ def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 
 
 @pytest.fixture
-def ran(monkeypatch):
-    """Stands in for the model: keeps the description, reports progress, writes the files."""
+def ran(monkeypatch, tmp_path):
+    """Stands in for the model: keeps the description, reports progress, writes the files in a folder of its own."""
     seen = []
+    monkeypatch.chdir(tmp_path)
+    for name in ("photo.jpg", "a.png"):
+        Image.fromarray(samples.drawing(32)).save(name)
 
     def run_spec(spec, progress=None):
         seen.append(spec)
@@ -81,7 +86,8 @@ def test_every_option_reaches_the_description(ran, tmp_path):
             *BASIC, "--part", "audio=a.wav", "--answer", "red", "--against", "blue", "--token", "0", "--scale", "logit",
             "--candidate", "x", "--candidate", "y", "--method", "exact", "--index", "BII", "--players",
             "grid:2x2,words", "--masker", "image=constant:0,0,0,text=pad", "--fix", "text:1=present", "--budget", "64",
-            "--seed", "7", "--batch-size", "8", "--device", "cpu", "--dtype", "float32", "--out", out[0], "-o", out[1],
+            "--seed", "7", "--batch-size", "8", "--device", "cpu", "--dtype", "float32", "--max-new-tokens", "9",
+            "--out", out[0], "-o", out[1],
         ],
     )  # fmt: skip
     assert result.exit_code == 0, result.output
@@ -103,6 +109,7 @@ def test_every_option_reaches_the_description(ran, tmp_path):
         "batch_size": 8,
         "device": "cpu",
         "dtype": "float32",
+        "max_new_tokens": 9,
         "out": out,
     }
     assert Explanation.load(out[1]).prediction.answer == "red"
@@ -132,17 +139,31 @@ def test_a_description_file_and_the_command_line(ran, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["explain", "-t", "Q"], "model: Field required"),
-        (["explain", "-m", "x"], "parts"),
+        (["explain"], "Missing: --model, --image/--text (or --part NAME=VALUE)."),
+        (["explain", "-t", "Q"], "Missing: --model."),
+        (["explain", "-m", "x"], "Missing: --image/--text (or --part NAME=VALUE)."),
+        (["explain", "-m", "x", "-i", "no.jpg"], "no.jpg"),
         ([*BASIC, "--scale", "foo"], "'foo'"),
         ([*BASIC, "--players", "a,b,c"], "'a,b,c' names 3 segmenters for 2 parts (image, text)"),
         ([*BASIC, "--players", "images=grid:2x2"], "Did you mean 'image'?"),
         ([*BASIC, "--masker", "blur:8,text=pad"], "mixes maskers with and without a part's name"),
         ([*BASIC, "--fix", "txt=present"], "Did you mean 'text'?"),
         ([*BASIC, "--out", "page.gif"], "'page.gif'"),
+        ([*BASIC, "--method", "permutatoin"], "Did you mean 'permutation'?"),
+        ([*BASIC, "--method", "kernelshap-iq-bii"], "cannot estimate BII"),
+        ([*BASIC, "--index", "SI"], "Unknown index 'SI'"),
+        ([*BASIC, "--masker", "blurr:8"], "'blurr:8'"),
+        ([*BASIC, "--masker", "text=atention"], "'atention'"),
+        ([*BASIC, "--players", "grid:7"], "'grid:7' names no grid"),
+        ([*BASIC, "--players", "grid:7x7,wrods"], "'wrods'"),
+        ([*BASIC, "--dtype", "float8"], "Unknown dtype 'float8'"),
+        ([*BASIC, "--seed", "-1"], "The seed is -1"),
+        ([*BASIC, "--answer", "red", "--against", "red"], "contrast of 'red' with itself"),
+        ([*BASIC, "--max-new-tokens", "0"], "--max-new-tokens: Input should be greater than 0 (got 0)"),
+        ([*BASIC, "--out", "page.JSON"], "write .json in small letters, 'page.json'"),
         ([*BASIC, "--out", "nowhere/page.html"], "'nowhere' does not exist"),
         ([*BASIC, "--spec", "nowhere.yaml"], "no file 'nowhere.yaml'"),
-        ([*BASIC, "--budget", "0"], "greater than 0"),
+        ([*BASIC, "--budget", "0"], "--budget: Input should be greater than 0 (got 0)"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_loaded(ran, options, message):
@@ -166,12 +187,78 @@ def test_what_is_printed(ran, tmp_path):
         r"patch 2,3 +█+│ +−0\.38 +± 0\.02",
         r"circle +│█+ +\+0\.61 +± 0\.02",
         r"patch 2,1 +circle +\+0\.74 +± 0\.02 +work together",
-        r"1\u202f023 values computed in 12\.4 s",
+        r"1,023 values computed in 12\.4 s",
         r"image by blur:8, text by attention",
         rf"Wrote {re.escape(page)}",
     ):
         assert re.search(line, text), line
     assert not re.search(r"[\x00-\x09\x0b-\x1f]", text)
+
+
+def test_a_folder_named_like_the_output_is_refused_before_anything_is_computed(ran, tmp_path):
+    (tmp_path / "page.html").mkdir()
+    (tmp_path / "x.npz").mkdir()
+    for name, folder in (("page.html", "page.html"), ("x.json", "x.npz")):
+        result = RUNNER.invoke(app, [*BASIC, "-o", name], env={"COLUMNS": "400"})
+        assert (result.exit_code, f"'{folder}' is a folder" in result.stderr) == (2, True)
+    assert ran == []
+
+
+def test_endings_may_be_written_large(ran, tmp_path):
+    assert RUNNER.invoke(app, [*BASIC, "-o", "page.HTML", "-q"]).stdout == "page.HTML\n"
+    assert "The model answered" in (tmp_path / "page.HTML").read_text()
+
+
+def test_what_is_wrong_in_a_file_is_named_by_its_field_and_on_the_line_by_its_option(ran, tmp_path):
+    file = tmp_path / "job.yaml"
+    file.write_text("model: zoo:llava-shapes\nparts: {image: a.png}\nbugdet: 64\n")
+    result = RUNNER.invoke(app, ["explain", "--spec", "job.yaml", "--batch-size", "0"], env={"COLUMNS": "900"})
+    assert result.exit_code == 2
+    assert "there is no field 'bugdet', did you mean 'budget'?" in result.stderr
+    assert "--batch-size: Input should be" in result.stderr
+    assert "Fields: model, parts" in result.stderr
+    alone = RUNNER.invoke(app, [*BASIC, "--batch-size", "0"], env={"COLUMNS": "900"})
+    assert "Fields:" not in alone.stderr
+    file.write_text("budget: 4\n")
+    lacking = RUNNER.invoke(app, ["explain", "--spec", "job.yaml"], env={"COLUMNS": "900"})
+    assert "Missing in 'job.yaml' and on the command line: --model, --image" in lacking.stderr
+
+
+def shown(explanation, width=160):
+    """What a terminal shows of an explanation."""
+    console = rich.console.Console(width=width, record=True, file=open(os.devnull, "w"), highlight=False)  # noqa: PTH123, SIM115
+    show(explanation, console)
+    return " ".join(console.export_text().replace("\u00a0", " ").split())
+
+
+def test_exact_values_are_said_once_to_be_exact():
+    e = samples.shapes(provenance=samples.provenance(method="exact", notes=["method: exact, because it fits"]))
+    e.single_errors[:] = 0
+    e.pair_errors[:] = 0
+    text = shown(e)
+    assert "±" not in text
+    assert text.count("exact: no sampling error") == 1
+    assert "Method: exact, because it fits." in text
+    assert "Caution" not in text
+
+
+def test_values_without_errors_come_with_a_caution():
+    text = shown(samples.odd()["no errors"])
+    assert text.count("Caution: This method gives no standard errors") == 1
+    assert "seem to work together" in text
+    assert "Caution" not in shown(samples.shapes())
+
+
+def test_what_combinations_give_is_said_in_words_that_are_true():
+    both = {(): -3.0, ("image",): -4.0, ("text",): -2.0, ("image", "text"): -1.0}
+    text = shown(samples.shapes(part_values=both))
+    assert "image and text: together more than what each gives alone adds up to." in text
+    assert "synergy" not in text
+    assert "in nats (natural logarithm of a probability)." in text
+
+
+def test_two_pictures_are_told_apart_in_pairs():
+    assert re.search(r"image2 patch \d,\d", shown(samples.odd()["two pictures"]))
 
 
 def test_quiet_prints_the_paths_alone(ran, tmp_path):
@@ -225,6 +312,9 @@ def test_view_turns_a_saved_explanation_into_a_page(tmp_path, monkeypatch):
 
 
 def test_view_refuses_in_words(tmp_path):
+    (tmp_path / "b.html").mkdir()
+    samples.shapes().save(tmp_path / "b.json")
+    assert "it is a folder" in RUNNER.invoke(app, ["view", str(tmp_path / "b.json")], env={"COLUMNS": "400"}).stderr
     assert "There is no file" in RUNNER.invoke(app, ["view", str(tmp_path / "no.json")]).stderr
     result = RUNNER.invoke(app, ["view", "a.json", "--out", "a.gif"], env={"COLUMNS": "400"})
     assert (result.exit_code, "'a.gif': the name must end in" in result.stderr) == (2, True)
@@ -247,6 +337,20 @@ def test_lists(what, names):
     assert all(isinstance(value, str) for row in rows for value in row.values())
     text = RUNNER.invoke(app, ["list", what], env={"COLUMNS": "120"}).stdout
     assert all(name in text for name in names)
+
+
+def test_lists_say_what_names_mean_and_which_is_the_default(monkeypatch):
+    lines = {"mean": "its mean colour", "grey": "grey"}
+    monkeypatch.setattr(type(modalities.get("image")), "maskers", lines, raising=False)
+    told = {"delete": "cut out", "attention": "not attended to; the default where the model can"}
+    monkeypatch.setattr(type(modalities.get("text")), "maskers", told, raising=False)
+    rows = json.loads(RUNNER.invoke(app, ["list", "maskers", "--json"]).stdout)
+    assert {row["name"]: row["summary"] for row in rows} == {
+        "mean": "its mean colour (default: mean, where the model prefers no other)",
+        "grey": "grey",
+        "delete": "cut out (default: delete, where the model prefers no other)",
+        "attention": "not attended to; the default where the model can",
+    }
 
 
 def test_a_list_that_does_not_exist_names_those_that_do():

@@ -298,6 +298,33 @@ def test_token_players_own_their_tokens(kind, text) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("segmenter", SEGMENTERS)
+@SETTINGS
+@given(texts)
+@example("")
+@example("你好，世界。the red\nball")
+def test_no_token_reaches_over_two_players(kind, segmenter, text) -> None:
+    """Where the tokens are known, players that share one are joined; all else stays as it is without tokens."""
+    offsets = np.array(tokenizer(kind).encode(text).offsets, np.int64).reshape(-1, 2)
+    players = spans_of(text, segmenter, Context(token_spans=offsets))
+    bounds, apart = players.geometry.bounds.tolist(), spans_of(text, segmenter).geometry.bounds.tolist()
+    assert len(set(players.labels)) == len(bounds)
+    assert {a for a, _ in bounds} <= {a for a, _ in apart}
+    assert {b for _, b in bounds} <= {b for _, b in apart}
+    assert set().union(*(inner(text, span) for span in bounds)) == solid(text)
+    shown = [inner(text, token) for token in offsets.tolist()]
+    if len(bounds) < 50:
+        for own in shown:
+            assert not own or sum(own <= inner(text, span) for span in bounds) == 1
+    cuts = {b for _, b in apart} - {b for _, b in bounds}
+    for cut in cuts:  # whatever was joined was joined for a reason
+        assert any(min(own) < cut <= max(own) for own in shown if own)
+    found = token_players(offsets, players.geometry.bounds, text)
+    touched = set().union(*shown)
+    assert all(not inner(text, bounds[k]) & touched for k in found.tokenless)  # only what the tokenizer dropped
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @SETTINGS
 @given(texts, st.data())
 def test_any_disjoint_spans(kind, text, data) -> None:

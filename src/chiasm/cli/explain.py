@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from chiasm.cli.parsing import merge, parse_fixed, parse_parts
-from chiasm.core.errors import UnknownName
+from chiasm.core.errors import InvalidInput
 
-if TYPE_CHECKING:
-    from chiasm.explainers.spec import ExplainSpec
-
+#: fields of a description whose option has another name
+_OPTIONS = {"parts": "--part", "candidates": "--candidate", "maskers": "--masker", "fixed": "--fix"}
 _INPUT, _TARGET, _METHOD, _RUN = "What goes in", "What is explained", "How", "Running and writing"
 
 Model = Annotated[
@@ -93,6 +92,7 @@ Seed = Annotated[int | None, typer.Option(help="Seed of the estimator.", rich_he
 BatchSize = Annotated[int | None, typer.Option(help="Most coalitions in one model call.", rich_help_panel=_RUN)]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 …", rich_help_panel=_RUN)]
 Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16, float16 or auto.", rich_help_panel=_RUN)]
+MaxNewTokens = Annotated[int | None, typer.Option(help="Longest answer of the model, in tokens.", rich_help_panel=_RUN)]
 Out = Annotated[
     list[str] | None,
     typer.Option(
@@ -124,6 +124,7 @@ def explain(
     batch_size: BatchSize = None,
     device: Device = None,
     dtype: Dtype = None,
+    max_new_tokens: MaxNewTokens = None,
     out: Out = None,
     quiet: Quiet = False,
 ) -> None:
@@ -149,6 +150,7 @@ def explain(
         "batch_size": batch_size,
         "device": device,
         "dtype": dtype,
+        "max_new_tokens": max_new_tokens,
         "out": out,
     }
     _run(line, spec, quiet=quiet)
@@ -159,12 +161,20 @@ def _run(line: dict[str, Any], file: Path | None, *, quiet: bool) -> None:
     from chiasm.explainers.spec import ExplainSpec
 
     fields = merge(ExplainSpec.read(file) if file is not None else {}, line)
-    described = ExplainSpec.parse(fields, f"{str(file)!r} and the command line" if file else "the command line")
+    missing(fields, file)
+    origin = f"{str(file)!r} and the command line" if file else "the command line"
+    options = {
+        name: _OPTIONS.get(name, f"--{name.replace('_', '-')}")
+        for name, value in line.items()
+        if value not in (None, [], {})
+    }
+    described = ExplainSpec.parse(fields, origin, options)
+    from chiasm.explainers.run_spec import check, run_spec
+
     check(described)
     from chiasm.cli.progress import Bar
     from chiasm.cli.summary import show
     from chiasm.cli.terminal import stdout
-    from chiasm.explainers.run_spec import run_spec
 
     with Bar(quiet=quiet) as bar:
         explanation = run_spec(described, progress=bar)
@@ -175,21 +185,18 @@ def _run(line: dict[str, Any], file: Path | None, *, quiet: bool) -> None:
         show(explanation, stdout(), described.out)
 
 
-def check(described: ExplainSpec) -> None:
-    """Refuse what can be seen to be wrong without the model.
+def missing(fields: dict[str, Any], file: Path | None) -> None:
+    """Refuse a description without a model or a part, by the names of the options.
 
     Raises:
-        ChiasmError: a part that the sample lacks, more choices than parts, or an output that cannot be written.
+        InvalidInput: the message names what is missing.
     """
-    from chiasm.explainers.run_spec import check_output
-    from chiasm.models.games import by_part
-
-    sample = described.sample()
-    by_part(described.players, sample, "segmenters")
-    by_part(described.maskers, sample, "maskers")
-    for who in described.fixed_players():
-        name = who if isinstance(who, str) else who[0]
-        if name not in sample.parts:
-            raise UnknownName("part", name, sample.parts)
-    for name in described.out:
-        check_output(name)
+    lacking = [
+        option
+        for name, option in (("model", "--model"), ("parts", "--image/--text (or --part NAME=VALUE)"))
+        if not fields.get(name)
+    ]
+    if lacking:
+        place = f" in {str(file)!r} and on the command line" if file else ""
+        example = 'chiasm explain -m zoo:llava-shapes -i photo.jpg -t "What colour is the circle?" -o page.html'
+        raise InvalidInput(f"Missing{place}: {', '.join(lacking)}. For example: {example}")

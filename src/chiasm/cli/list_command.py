@@ -103,11 +103,19 @@ def _of_modalities(what: str, default: str) -> list[Row]:
             {
                 "name": name,
                 "kind": kind,
-                "summary": line or (f"default: {preset}" if name in (preset, _form(preset, lines)) else ""),
+                "summary": _with_default(line, preset, what) if name in (preset, _form(preset, lines)) else line,
             }
             for name, line in names.items()
         ]
     return rows
+
+
+def _with_default(line: str, preset: str, what: str) -> str:
+    """What a name means, and that it is taken where none is given (a model may prefer another masker)."""
+    if "default" in line:
+        return line
+    words = f"default: {preset}" + (", where the model prefers no other" if what == "maskers" else "")
+    return f"{line} ({words})" if line else words
 
 
 def _form(preset: str, names: Mapping[str, str]) -> str:

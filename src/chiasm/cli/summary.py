@@ -11,7 +11,7 @@ from rich.text import Text
 
 from chiasm.cli.terminal import safe, unicode
 from chiasm.core.explanation import Explanation
-from chiasm.view import wording
+from chiasm.view import findings, wording
 from chiasm.view.colours import Scale
 from chiasm.view.numerals import count, percent, shorten
 from chiasm.view.pairs import pair_scale
@@ -31,8 +31,11 @@ def show(explanation: Explanation, console: Console, written: Sequence[str] = ()
     _shares(explanation, console)
     _players(explanation, console)
     _pairs(explanation, console)
+    if caution := findings.caution(explanation):
+        console.print(Padding(Text.assemble(("Caution: ", "bold yellow"), caution), (0, 0, 0, 2)))
     console.print()
-    console.print(Text(safe(made(explanation)), style="dim"))
+    for line in (made(explanation), *map(wording.sentence, explanation.provenance.notes)):
+        console.print(Text(safe(line), style="dim"))
     for path in written:
         console.print(Text.assemble("Wrote ", (safe(path), "bold")), soft_wrap=True)
 
@@ -42,9 +45,10 @@ def _about(explanation: Explanation) -> list[str]:
     if other := wording.other_answer(explanation):
         lines.append(other)
     if others := wording.alternatives(explanation):
-        lines.append(f"Other answers: {', '.join(f'{shorten(answer, 40)} {percent(p)}' for answer, p in others)}.")
+        listed = ", ".join(f"{shorten(answer, 40)} {percent(p)}" for answer, p in others)
+        lines.append(f"{wording.others(explanation).capitalize()}: {listed}.")
     unit = wording.unit_in_words(explanation)
-    lines.append(f"Explained: {explanation.provenance.target}{f', in {unit}' if unit else ''}.")
+    lines.append(f"Explained: {explanation.provenance.target}{f', {unit}' if unit else ''}.")
     if levels := wording.levels(explanation):
         lines.append(levels)
     return lines
@@ -99,17 +103,15 @@ def _shares(explanation: Explanation, console: Console) -> None:
         for share in shares
     ]
     _table(console, rows, frozenset({2}))
-    together = [share.value for share in shares if len(share.parts) > 1]
-    lines = [wording.SYNERGY] if max(together, default=0) > 0 else []
-    lines += [wording.REDUNDANCY] if min(together, default=0) < 0 else []
-    for line in lines:
-        console.print(Padding(Text(line, style="dim"), (0, 0, 0, 2)))
+    for line in wording.combinations(explanation):
+        console.print(Padding(Text(safe(line), style="dim"), (0, 0, 0, 2)))
 
 
 def _players(explanation: Explanation, console: Console) -> None:
     scale = Scale.of(explanation.single)
+    exact = findings.is_exact(explanation)
     for name, part in explanation.players.parts.items():
-        top = wording.strongest_players(explanation, TOP, name)
+        top = findings.strongest_players(explanation, TOP, name)
         if not top:
             continue
         negative = any(player.value < 0 for player in top)
@@ -120,7 +122,7 @@ def _players(explanation: Explanation, console: Console) -> None:
                 shorten(player.label, 40),
                 _bar(player.value, scale, console, negative=negative),
                 scale.number(player.value),
-                _error(scale, player.error, console),
+                "" if exact else _error(scale, player.error, console),
             )
             for player in top
         ]
@@ -128,18 +130,18 @@ def _players(explanation: Explanation, console: Console) -> None:
 
 
 def _pairs(explanation: Explanation, console: Console) -> None:
-    pairs = wording.strongest_pairs(explanation, TOP)
+    pairs = findings.strongest_pairs(explanation, TOP)
     if not pairs:
         return
     scale = pair_scale(explanation)
+    exact = findings.is_exact(explanation)
     _heading(console, "Strongest pairs")
     rows = [
         (
-            shorten(pair.labels[0], 30),
-            shorten(pair.labels[1], 30),
+            *(shorten(findings.label(explanation, player), 30) for player in pair.players),
             scale.number(pair.value),
-            _error(scale, pair.error, console),
-            wording.reading(pair),
+            "" if exact else _error(scale, pair.error, console),
+            findings.reading(pair, exact=exact, limit=scale.limit),
         )
         for pair in pairs
     ]
@@ -150,12 +152,14 @@ def made(explanation: Explanation) -> str:
     """One paragraph: values, seconds, method, what was hidden and how."""
     by = explanation.provenance
     text = f"Method {by.method}, index {by.index}."
+    if findings.is_exact(explanation):
+        text = f"Method exact: no sampling error. Index {by.index}."
     if by.computed:
         text = f"{count(by.computed, 'value')} computed in {by.seconds:.1f} s. {text}"
     hidden = [f"{part} by {masker}" for part, masker in by.maskers.items()]
     if hidden:
         text += f" Absent players are hidden: {', '.join(hidden)}."
     if by.fixed:
-        held = (f"{who} {'present' if on else 'absent'}" for who, on in by.fixed.items())
+        held = (f"{who} {wording.state(present=on)}" for who, on in by.fixed.items())
         text += f" Held fixed: {', '.join(held)}."
-    return " ".join([text, *by.notes])
+    return text

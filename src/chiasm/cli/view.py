@@ -27,6 +27,8 @@ def view(
     kind = {".html": "html", ".png": "picture", ".svg": "picture", ".pdf": "picture"}.get(path.suffix.lower())
     if kind is None:
         raise InvalidInput(f"Cannot write {str(path)!r}: the name must end in .html, .png, .svg or .pdf.")
+    if path.is_dir():
+        raise InvalidInput(f"Cannot write {str(path)!r}: it is a folder; choose another name.")
     written = views.get(kind)(Explanation.load(file), path)
     typer.echo(str(written))
     if open_it:

@@ -13,6 +13,11 @@ estimators.register(
 estimators.register(
     "kernelshap-iq", "chiasm.estimators.shapiq_bridge:KERNELSHAP_IQ", "weighted regression on pairs (shapiq)"
 )
+estimators.register(
+    "gp",
+    "chiasm.estimators.gaussian_process:GP",
+    "Gaussian-process surrogate that chooses its coalitions; with standard errors",
+)
 estimators.register("svarm-iq", "chiasm.estimators.shapiq_bridge:SVARM_IQ", "stratified sampling (shapiq)")
 estimators.register(
     "permutation-shapiq", "chiasm.estimators.shapiq_bridge:PERMUTATION_SHAPIQ", "permutation sampling (shapiq)"

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: most players whose coalitions are enumerated (2^20 values)
 MOST_ENUMERATED = 20
+#: most values of a Gaussian process: its time grows with their cube and its memory with their square (0.5 GB here)
+MOST_VALUES = 8192
 
 
 def family(index: Index) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from chiasm.core.errors import InvalidInput
 from chiasm.core.sample import Sample
@@ -21,7 +23,8 @@ class ExplainSpec(BaseModel):
     """Everything that ``chiasm explain`` can be told.
 
     Fields that are left out get what suits the model. ``players``, ``maskers``: by part's name, or as a text such as
-    ``"grid:7x7,words"``. ``fixed``: ``"text"`` or ``"text:3"`` → held present (true) or absent (false).
+    ``"grid:7x7,words"``. ``fixed``: ``"text"`` or ``"text:3"`` → held present (true) or absent (false). ``out`` and
+    ``candidates``: a list, or a text for a list of one.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -43,11 +46,24 @@ class ExplainSpec(BaseModel):
     batch_size: int | None = Field(default=None, gt=0)
     device: str | None = None
     dtype: str | None = None
+    max_new_tokens: int | None = Field(default=None, gt=0)
     out: list[str] = []
 
+    @field_validator("out", "candidates", mode="before")
     @classmethod
-    def parse(cls, data: dict[str, Any], origin: str = "the description") -> ExplainSpec:
+    def _list_of_one(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @classmethod
+    def parse(
+        cls, data: dict[str, Any], origin: str = "the description", options: Mapping[str, str] | None = None
+    ) -> ExplainSpec:
         """Check a dictionary.
+
+        Args:
+            data: field → value.
+            origin: where they come from, for messages.
+            options: field → what the user knows it by, where that is not its name, e.g. ``{"budget": "--budget"}``.
 
         Raises:
             InvalidInput: names every field that is wrong, what was given and what is allowed.
@@ -55,25 +71,41 @@ class ExplainSpec(BaseModel):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            lines = [
-                f"{'.'.join(map(str, e['loc'])) or 'it'}: {e['msg']}"
-                + (f" (got {e['input']!r})" if e["type"] != "missing" else "")
-                for e in error.errors()
-            ]
-            known = ", ".join(cls.model_fields)
-            raise InvalidInput(f"In {origin}: {'; '.join(lines)}. Fields: {known}.") from error
+            named = options or {}
+            lines = [cls._in_words(dict(e), named) for e in error.errors()]
+            by_field = any(e["loc"] and e["loc"][0] not in named for e in error.errors())
+            known = f" Fields: {', '.join(cls.model_fields)}." if by_field else ""
+            raise InvalidInput(f"In {origin}: {'; '.join(lines)}.{known}") from error
+
+    @classmethod
+    def _in_words(cls, error: dict[str, Any], named: Mapping[str, str]) -> str:
+        """One of pydantic's errors as a phrase."""
+        first, *rest = map(str, error["loc"] or ("it",))
+        name = ".".join([named.get(first, first), *rest])
+        if error["type"] == "missing":
+            return f"{name} is missing"
+        if error["type"] == "extra_forbidden":
+            close = difflib.get_close_matches(first, cls.model_fields, n=1)
+            return f"there is no field {name!r}" + (f", did you mean {close[0]!r}?" if close else "")
+        return f"{name}: {error['msg']} (got {error['input']!r})"
 
     @classmethod
     def read(cls, path: str | Path) -> dict[str, Any]:
         """The raw fields of a YAML file, to be merged with others and then given to `parse`.
 
         Raises:
-            InvalidInput: no such file, not YAML, or not a table of fields.
+            InvalidInput: no such file, not UTF-8, not YAML, or not a table of fields.
         """
         try:
             data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise InvalidInput(f"There is no file {str(path)!r}.") from error
+        except IsADirectoryError as error:
+            raise InvalidInput(f"{str(path)!r} is a folder; give the YAML file in it.") from error
+        except UnicodeDecodeError as error:
+            raise InvalidInput(
+                f"{str(path)!r} is not UTF-8 text (byte {error.start}: {error.reason}); save it as UTF-8."
+            ) from error
         except yaml.YAMLError as error:
             raise InvalidInput(f"{str(path)!r} is not YAML: {error}") from error
         if not isinstance(data, dict):

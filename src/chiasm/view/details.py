@@ -5,17 +5,21 @@ from __future__ import annotations
 from chiasm.core.errors import ChiasmError
 from chiasm.core.explanation import Explanation
 from chiasm.core.indices import index as find_index
+from chiasm.view.findings import is_exact, typical_error
 from chiasm.view.numerals import count, number, whole
-from chiasm.view.wording import typical_error, unit_in_words
+from chiasm.view.wording import sentence, state, unit_in_words
 
 Line = tuple[str, str]
 
 
 def details(explanation: Explanation) -> list[Line]:
-    """Pairs of a heading and what stands under it; headings of which nothing is known are left out."""
+    """Pairs of a heading and what stands under it; headings of which nothing is known are left out.
+
+    A line without a heading belongs to the one above it.
+    """
     made = explanation.provenance
     lines: list[Line | None] = [
-        ("Explained", ", in ".join(filter(None, (made.target, unit_in_words(explanation))))),
+        ("Explained", ", ".join(filter(None, (made.target, unit_in_words(explanation))))),
         *_parts(explanation),
         ("Held fixed", "; ".join(_fixed(explanation))) if made.fixed else None,
         ("Method", made.method),
@@ -27,7 +31,7 @@ def details(explanation: Explanation) -> list[Line]:
         ("Time", f"{made.seconds:.1f} s") if made.seconds else None,
         ("Model", " · ".join(filter(None, (made.model, made.adapter)))) if made.model or made.adapter else None,
         ("Fingerprint", made.fingerprint) if made.fingerprint else None,
-        ("Notes", "; ".join(made.notes)) if made.notes else None,
+        *(("Notes" if i == 0 else "", sentence(note)) for i, note in enumerate(made.notes)),
         ("Made", made.created),
         ("Versions", " · ".join(f"{name} {version}" for name, version in made.versions.items())),
     ]
@@ -48,7 +52,7 @@ def _parts(explanation: Explanation) -> list[Line]:
 
 
 def _fixed(explanation: Explanation) -> list[str]:
-    return [f"{what}: {'present' if on else 'absent'}" for what, on in explanation.provenance.fixed.items()]
+    return [f"{what}: {state(present=on)}" for what, on in explanation.provenance.fixed.items()]
 
 
 def _index(name: str) -> str:
@@ -69,6 +73,8 @@ def _values(explanation: Explanation) -> str:
 
 
 def _errors(explanation: Explanation) -> str:
+    if is_exact(explanation):
+        return "none: the values are exact"
     known = [
         f"typically {number(size, signed=False)} for {what}"
         for size, what in (
@@ -77,9 +83,7 @@ def _errors(explanation: Explanation) -> str:
         )
         if size is not None
     ]
-    if known:
-        return "; ".join(known)
-    return "none: the values are exact" if explanation.provenance.method == "exact" else "this method gives none"
+    return "; ".join(known) or "this method gives none"
 
 
 def _gap(explanation: Explanation) -> str:

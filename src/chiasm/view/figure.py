@@ -14,7 +14,7 @@ from matplotlib.gridspec import GridSpecFromSubplotSpec
 from chiasm.core.errors import InvalidInput
 from chiasm.core.explanation import Explanation
 from chiasm.core.storage import write_atomic
-from chiasm.view import figure_panels, wording
+from chiasm.view import figure_panels, findings, wording
 from chiasm.view.colours import Scale
 from chiasm.view.numerals import count, shorten
 from chiasm.view.pairs import Matrix, matrices, pair_scale
@@ -49,10 +49,12 @@ def draw(explanation: Explanation) -> Any:
             figure_panels.draw_shares(figure.add_subplot(rows[place]), explanation)
         elif isinstance(what, Matrix):
             figure_panels.draw_matrix(
-                figure, figure.add_subplot(rows[place]), what, of_pairs, wording.unit(explanation)
+                figure, figure.add_subplot(rows[place]), what, of_pairs, wording.with_unit(explanation, "interaction")
             )
         else:
-            _draw_parts(figure, rows[place].subgridspec(1, len(what)), what, scale, wording.unit(explanation))
+            _draw_parts(
+                figure, rows[place].subgridspec(1, len(what)), what, scale, wording.with_unit(explanation, "value")
+            )
     return figure
 
 
@@ -90,6 +92,10 @@ def _caption(explanation: Explanation) -> str:
     pieces = [shorten(f"Explained: {made.target}", 90), shorten(made.index, 20), shorten(made.method, 30)]
     if made.computed:
         pieces.append(count(made.computed, "value"))
+    if findings.is_exact(explanation):
+        pieces.append("no sampling error")
+    elif explanation.single_errors is None and explanation.pair_errors is None:
+        pieces.append("no standard errors")
     return " · ".join(pieces)
 
 
@@ -113,11 +119,11 @@ def _panel_height(panel: Panel, beside: int) -> float:
     return 0.9 + 0.22 * min(len(panel.marks), figure_panels.MOST_LINES)
 
 
-def _draw_parts(figure: Any, grid: GridSpecFromSubplotSpec, row: list[Panel], scale: Scale, unit: str) -> None:
+def _draw_parts(figure: Any, grid: GridSpecFromSubplotSpec, row: list[Panel], scale: Scale, label: str) -> None:
     for place, panel in enumerate(row):
         axes = figure.add_subplot(grid[0, place])
         if panel.picture is not None:
             figure_panels.draw_picture(axes, panel)
-            figure_panels.add_colours(figure, axes, scale, f"value, {unit}" if unit else "value")
+            figure_panels.add_colours(figure, axes, scale, label)
         else:
             figure_panels.draw_bars(axes, panel, scale)

@@ -169,7 +169,7 @@ def _outline(path: str) -> Outline:
     return Outline(points, codes)
 
 
-def draw_matrix(figure: Any, axes: Any, block: Matrix, scale: Scale, unit: str) -> None:
+def draw_matrix(figure: Any, axes: Any, block: Matrix, scale: Scale, label: str) -> None:
     """Interactions of the players of two parts; of many the strongest."""
     values = np.array([[cell.value for cell in row] for row in block.cells])
     sizes = np.abs(np.nan_to_num(values))
@@ -198,4 +198,4 @@ def draw_matrix(figure: Any, axes: Any, block: Matrix, scale: Scale, unit: str) 
     axes.tick_params(which="minor", length=0)
     _tidy(axes)
     axes.spines["bottom"].set_visible(False)
-    add_colours(figure, axes, scale, f"interaction, {unit}" if unit else "interaction")
+    add_colours(figure, axes, scale, label)

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from chiasm.core.explanation import Explanation
 from chiasm.core.storage import write_atomic
-from chiasm.view import wording
+from chiasm.view import findings, wording
 from chiasm.view.colours import LOWERS, PAPER, RAISES, STRONGEST, Scale, css, mix
 from chiasm.view.details import details
 from chiasm.view.numerals import count, number, percent, shorten
@@ -102,13 +102,13 @@ def _context(explanation: Explanation) -> dict[str, Any]:
         "title": wording.title(explanation),
         "other_answer": wording.other_answer(explanation),
         "alternatives": wording.alternatives(explanation),
+        "others": wording.others(explanation),
         "target": explanation.provenance.target,
         "unit": wording.unit(explanation),
         "unit_in_words": wording.unit_in_words(explanation),
-        "gist": wording.gist(explanation),
+        "gist": findings.gist(explanation),
         "levels": wording.levels(explanation),
-        "synergy": wording.SYNERGY,
-        "redundancy": wording.REDUNDANCY,
+        "combinations": wording.combinations(explanation),
         "shares": share_bars(explanation),
         "scale": scale,
         "limit": number(scale.limit, signed=False),
@@ -118,12 +118,13 @@ def _context(explanation: Explanation) -> dict[str, Any]:
         "has_pairs": explanation.pair is not None,
         "pair_limit": number(of_pairs.limit, signed=False),
         "pairs": table(explanation, of_pairs),
+        "caution": findings.caution(explanation),
         "looks": looks(explanation, drawn, of_pairs),
         "matrices": matrices(explanation, of_pairs),
         "areas": {(a.mark.part, a.mark.index): (panel, a) for panel in drawn for a in panel.areas},
         "details": details(explanation),
         "method": explanation.provenance.method,
-        "has_errors": explanation.single_errors is not None,
+        "has_errors": findings.errors_shown(explanation),
         "lowest": css(mix(LOWERS, STRONGEST, PAPER)),
         "highest": css(mix(RAISES, STRONGEST, PAPER)),
     }

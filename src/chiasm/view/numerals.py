@@ -37,6 +37,11 @@ def number(value: float, limit: float | None = None, *, signed: bool = True) -> 
     return text.replace("-", MINUS)
 
 
+def prints_as_zero(value: float, limit: float | None = None) -> bool:
+    """Whether a reader sees a zero."""
+    return not any(c in "123456789" for c in number(value, limit).partition("e")[0]) and math.isfinite(value)
+
+
 def percent(probability: float) -> str:
     """``98 %``; near 0 and 1 with a decimal, and never a rounded 0 % or 100 % that is not one."""
     share = 100 * probability
@@ -51,12 +56,12 @@ def percent(probability: float) -> str:
 
 
 def whole(n: int) -> str:
-    """A whole number, thousands parted by a thin space that does not break."""
-    return f"{n:,}".replace(",", "\u202f")
+    """A whole number, thousands parted by commas, as in messages and notes."""
+    return f"{n:,}"
 
 
 def count(n: int, noun: str, plural: str | None = None) -> str:
-    """``1 value``, ``2 values``, ``1 000 values``."""
+    """``1 value``, ``2 values``, ``1,000 values``."""
     return f"{whole(n)} {noun if n == 1 else plural or f'{noun}s'}"
 
 

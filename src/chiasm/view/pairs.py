@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from chiasm.core.explanation import Explanation, TopPair
 from chiasm.core.players import PlayerId
-from chiasm.view import wording
+from chiasm.view import findings
 from chiasm.view.colours import Scale
 from chiasm.view.panels import Area, Mark, Panel, marks_of, strongest_first
 
@@ -30,9 +30,10 @@ LOOKS = 3
 
 @dataclass(frozen=True)
 class PairRow:
-    """One line of the table of pairs."""
+    """One line of the table of pairs; ``labels`` name their part where two parts are drawn alike."""
 
     pair: TopPair
+    labels: tuple[str, str]
     number: str
     error: str
     reading: str
@@ -107,9 +108,17 @@ def _blocks(explanation: Explanation) -> list[tuple[str, str]]:
 
 def table(explanation: Explanation, scale: Scale) -> list[PairRow]:
     """The strongest pairs."""
+    exact = findings.is_exact(explanation)
     return [
-        PairRow(pair, scale.number(pair.value), scale.error(pair.error), wording.reading(pair), scale.tint(pair.value))
-        for pair in wording.strongest_pairs(explanation, TABLE)
+        PairRow(
+            pair=pair,
+            labels=(findings.label(explanation, pair.players[0]), findings.label(explanation, pair.players[1])),
+            number=scale.number(pair.value),
+            error="" if exact else scale.error(pair.error),
+            reading=findings.reading(pair, exact=exact, limit=scale.limit),
+            tint=scale.tint(pair.value),
+        )
+        for pair in findings.strongest_pairs(explanation, TABLE)
     ]
 
 
@@ -166,7 +175,7 @@ def looks(explanation: Explanation, drawn: list[Panel], scale: Scale) -> list[Lo
             continue
         others = [name for name in explanation.players.parts if name != panel.part and len(explanation.players[name])]
         for other in others:
-            block = np.nan_to_num(explanation.interactions[panel.part, other])
+            block = np.nan_to_num(_trusted(explanation, panel.part, other))
             strength = np.sqrt((block**2).sum(0))
             found += [
                 _look(explanation, panel, (other, j), scale) for j in strongest_first(strength)[:LOOKS] if strength[j]
@@ -174,19 +183,30 @@ def looks(explanation: Explanation, drawn: list[Panel], scale: Scale) -> list[Lo
     return found
 
 
+def _trusted(explanation: Explanation, first: str, second: str) -> Floats:
+    """The interactions of two parts; those that their standard errors do not tell from zero are left out."""
+    block = explanation.interactions[first, second]
+    if explanation.pair_errors is None or findings.is_exact(explanation):
+        return block
+    errors = explanation.interaction_errors[first, second]
+    return np.where(np.abs(block) > findings.CONFIDENT * errors, block, np.nan)  # an unknown error fails too
+
+
 def _look(explanation: Explanation, panel: Panel, player: PlayerId, scale: Scale) -> Look:
     part = explanation.players[panel.part]
     values = explanation.interactions[panel.part, player[0]][:, player[1]]
     errors = None
-    if explanation.pair_errors is not None:
+    if explanation.pair_errors is not None and not findings.is_exact(explanation):
         errors = explanation.interaction_errors[panel.part, player[0]][:, player[1]]
     marks = marks_of(part, values, errors, scale)
     areas = tuple(Area(marks[area.mark.index], area.path, area.box, area.centre) for area in panel.areas)
     known = [mark for mark in marks if mark.known and mark.value]
+    if errors is not None:
+        known = [mark for mark in known if findings.is_clear(mark.value, mark.error)]
     return Look(
         panel=panel,
         player=player,
-        label=explanation.players.label(player),
+        label=findings.label(explanation, player),
         areas=areas,
         strongest=max(known, key=lambda mark: abs(mark.value), default=None),
     )

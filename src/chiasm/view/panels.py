@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from chiasm.core.explanation import Explanation
 from chiasm.core.players import PartPlayers, Regions, Spans
-from chiasm.view import raster
+from chiasm.view import findings, raster, wording
 from chiasm.view.colours import Scale
+from chiasm.view.numerals import percent
 from chiasm.view.outlines import trace
 
 #: how many players of a panel have their number written beside them
@@ -27,6 +28,8 @@ FAINT = 0.1
 MOST_BARS = 40
 #: a text of no more stretches than this has a number on every one
 FEW = 24
+#: share of a picture's pixels without a player that is not worth a word
+_A_FEW_PIXELS = 0.0005
 
 
 #: punctuation that a line must not start with
@@ -124,6 +127,7 @@ class Panel:
         stretches: of a text panel: the text from start to end.
         bars: players drawn as bars: all of a part without geometry, and those of a text that own no stretch.
         left_out: players that are not drawn because there are too many.
+        note: what of the part was not explained, as a sentence; empty if nothing.
     """
 
     part: str
@@ -135,6 +139,7 @@ class Panel:
     stretches: tuple[Stretch, ...] = ()
     bars: tuple[Mark, ...] = ()
     left_out: int = 0
+    note: str = ""
 
     @property
     def strongest(self) -> Mark | None:
@@ -177,7 +182,7 @@ def marks_of(
 
 def panels(explanation: Explanation, scale: Scale) -> list[Panel]:
     """A panel for every part, in order."""
-    errors = explanation.standard_errors
+    errors = explanation.standard_errors if findings.errors_shown(explanation) else None
     found = []
     for place, (name, part) in enumerate(explanation.players.parts.items()):
         marks = marks_of(part, explanation.values[name], None if errors is None else errors[name], scale)
@@ -187,7 +192,15 @@ def panels(explanation: Explanation, scale: Scale) -> list[Panel]:
             found.append(_text_panel(part, part.geometry, part.content, marks))
         else:
             found.append(_bar_panel(part, marks))
-    return found
+    return [replace(panel, note=_note(panel, wording.held(explanation, panel.part))) for panel in found]
+
+
+def _note(panel: Panel, held: str) -> str:
+    """What of a part belongs to no player, and in which state it was."""
+    if panel.picture is not None and panel.picture.unowned > _A_FEW_PIXELS:
+        how = f"belongs to no explained player ({held})" if held else "belongs to no player and was always present"
+        return f"{percent(panel.picture.unowned)} of the picture {how}."
+    return wording.sentence(held)
 
 
 def _picture_panel(part: PartPlayers, geometry: Regions, marks: tuple[Mark, ...], place: int) -> Panel:

@@ -7,27 +7,28 @@ import unicodedata
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from chiasm.core.explanation import Explanation, TopPair, TopPlayer
-from chiasm.view.numerals import number, percent, shorten
+from chiasm.core.explanation import Explanation, Prediction
+from chiasm.core.players import Regions, Spans
+from chiasm.view.numerals import number, percent, prints_as_zero, shorten
 
-#: scale of the target → unit as it stands after a number, and what it is where that needs a word
+#: scale of the target → unit as it stands after a number, and what it is where the target's own words do not say it
 _UNITS = {
-    "log_probability": ("nats", "natural logarithm of a probability"),
-    "probability": ("of probability", "from 0 to 1"),
+    "log_probability": ("nats", "in nats (natural logarithm of a probability)"),
+    "probability": ("of probability", "on a scale from 0 to 1"),
     "logit": ("logits", ""),
     "similarity": ("of similarity", ""),
 }
 _TURNING = {"R", "AL", "AN", "LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
-#: a value within this many standard errors of zero may as well be zero
-CONFIDENT = 1.96
-
-SYNERGY = "A combination above zero is synergy: together the parts give more than the sum of what each gives alone."
-REDUNDANCY = (
-    "A combination below zero is redundancy: the parts give partly the same, so either one alone already does much of "
-    "it (or one takes away what the other gives)."
-)
+#: scale of the target → what a model that compares its parts says of them
+_FITS = {
+    "similarity": "Similarity of the parts",
+    "logit": "Fit of the parts (logit)",
+    "probability": "Probability that the parts fit",
+    "log_probability": "Log-probability that the parts fit",
+}
+#: combinations of parts that get a sentence
+_MOST_SENTENCES = 3
 
 
 def quoted(label: str, length: int = 60) -> str:
@@ -39,12 +40,36 @@ def quoted(label: str, length: int = 60) -> str:
 
 
 def title(explanation: Explanation) -> str:
-    """The first sentence: what the model answered, or what was explained where there is no answer."""
+    """The first sentence: what the model answered, or what was explained where there is no answer of its own."""
     prediction = explanation.prediction
     if prediction is None:
         return f"What {shorten(explanation.provenance.target, 120)} is made of"
-    sure = "" if prediction.probability is None else f" ({percent(prediction.probability)})"
-    return f"The model answered {quoted(prediction.answer, 200)}{sure}."
+    if _only_compares(explanation):
+        return _fit(explanation, prediction)
+    remarks = [] if prediction.probability is None else [percent(prediction.probability)]
+    remarks += [] if prediction.complete else ["cut at the model’s length limit"]
+    answer = prediction.answer if prediction.complete else f"{shorten(prediction.answer, 190)} …"
+    aside = f" ({', '.join(remarks)})" if remarks else ""
+    return f"The model answered {quoted(answer, 200)}{aside}."
+
+
+def _only_compares(explanation: Explanation) -> bool:
+    """Whether the model says how well its parts fit and has no answer of its own."""
+    return explanation.provenance.adapter == "dual encoder"
+
+
+def _fit(explanation: Explanation, prediction: Prediction) -> str:
+    """The title for a model that compares its parts."""
+    if prediction.alternatives:
+        sure = "" if prediction.probability is None else f" ({percent(prediction.probability)})"
+        return f"Of the candidates, {quoted(prediction.answer, 200)} fits best{sure}."
+    spec = explanation.provenance.target_spec
+    text = _FITS.get(str(spec.get("scale")), "How well the parts fit")
+    if against := spec.get("against"):
+        text += f", compared with {quoted(str(against))}"
+    if explanation.provenance.fixed:
+        text += ", with what is held fixed"
+    return text if explanation.full is None else f"{text}: {level(explanation, explanation.full)}"
 
 
 def other_answer(explanation: Explanation) -> str | None:
@@ -53,8 +78,16 @@ def other_answer(explanation: Explanation) -> str | None:
     if prediction is None or prediction.explained in (None, prediction.answer):
         return None
     p = prediction.explained_probability
+    which = quoted(str(prediction.explained), 200)
+    if _only_compares(explanation):
+        return f"Explained here is {which}{'' if p is None else f' ({percent(p)})'}."
     sure = "" if p is None else f", to which the model gives {percent(p)}"
-    return f"Explained here is another answer, {quoted(str(prediction.explained), 200)}{sure}."
+    return f"Explained here is another answer, {which}{sure}."
+
+
+def others(explanation: Explanation) -> str:
+    """What the alternatives are called."""
+    return "other candidates" if _only_compares(explanation) else "other answers"
 
 
 def alternatives(explanation: Explanation, k: int = 5) -> list[tuple[str, float]]:
@@ -71,9 +104,14 @@ def unit(explanation: Explanation) -> str:
 
 
 def unit_in_words(explanation: Explanation) -> str:
-    """The unit with what it is, e.g. ``nats (natural logarithm of a probability)``; empty where there is none."""
-    name, meaning = _UNITS.get(str(explanation.provenance.target_spec.get("scale")), ("", ""))
-    return f"{name.removeprefix('of ')} ({meaning})" if meaning else name.removeprefix("of ")
+    """The unit with what it is, e.g. ``on a scale from 0 to 1``; empty where the target's own words say it."""
+    return _UNITS.get(str(explanation.provenance.target_spec.get("scale")), ("", ""))[1]
+
+
+def with_unit(explanation: Explanation, what: str) -> str:
+    """The label of an axis, e.g. ``value (probability)``."""
+    name = unit(explanation).removeprefix("of ")
+    return f"{what} ({name})" if name else what
 
 
 def _is_log_probability(explanation: Explanation) -> bool:
@@ -92,10 +130,50 @@ def levels(explanation: Explanation) -> str | None:
     empty, full = explanation.empty, explanation.full
     if empty is None or full is None:
         return None
+    what = "every explained player" if partial(explanation) else "everything"
     return (
-        f"With everything hidden it is {level(explanation, empty)}; with everything shown it is "
+        f"With {what} hidden it is {level(explanation, empty)}; with {what} shown it is "
         f"{level(explanation, full)}: a difference of {number(full - empty)}, which the bars divide up."
     )
+
+
+def partial(explanation: Explanation) -> bool:
+    """Whether some of the sample is never hidden or never shown: held fixed, or owned by no player."""
+    return bool(explanation.provenance.fixed) or any(
+        _uncovered(part.geometry, part.content) for part in explanation.players.parts.values()
+    )
+
+
+def _uncovered(geometry: object, content: object) -> bool:
+    """Whether pixels, or characters other than white space, belong to no player."""
+    if isinstance(geometry, Regions):
+        return bool((geometry.label_map < 0).any())
+    if not isinstance(geometry, Spans) or not isinstance(content, str):
+        return False
+    owned = np.zeros(len(content) + 1, bool)
+    for start, end in geometry.bounds.tolist():
+        owned[start:end] = True
+    return any(not mine and not c.isspace() for mine, c in zip(owned.tolist(), content, strict=False))
+
+
+def held(explanation: Explanation, part: str) -> str:
+    """What of a part was held fixed, e.g. ``held absent: image[3]``; empty where nothing was."""
+    found: dict[bool, list[str]] = {}
+    for who, present in explanation.provenance.fixed.items():
+        if who == part:
+            found.setdefault(present, []).insert(0, "the whole part")
+        elif who.startswith(f"{part}["):
+            found.setdefault(present, []).append(who)
+    texts = []
+    for present, names in sorted(found.items(), reverse=True):
+        shown = ", ".join(names) if len(names) <= 6 else f"{', '.join(names[:5])} and {len(names) - 5} more"
+        texts.append(f"held {state(present=present)}: {shown}")
+    return "; ".join(texts)
+
+
+def state(*, present: bool) -> str:
+    """``present`` or ``absent``."""
+    return "present" if present else "absent"
 
 
 @dataclass(frozen=True)
@@ -136,55 +214,28 @@ def has_combinations(explanation: Explanation) -> bool:
     return any(len(share.parts) > 1 for share in shares(explanation))
 
 
-def reading(pair: TopPair) -> str:
-    """An interaction in plain words."""
-    if math.isnan(pair.value):
-        return "unknown"
-    if pair.value == 0:
-        return "do not interact"
-    if not math.isnan(pair.error) and abs(pair.value) < CONFIDENT * pair.error:
-        return "too uncertain to tell"
-    return "work together" if pair.value > 0 else "give less together"
+def combinations(explanation: Explanation) -> list[str]:
+    """A sentence on each of the strongest combinations of parts, in words that its sign and its parts' signs allow."""
+    every = shares(explanation)
+    limit = max((abs(share.value) for share in every), default=0.0)
+    alone = {share.parts[0]: share.value for share in every if len(share.parts) == 1}
+    told = [share for share in every if len(share.parts) > 1 and not prints_as_zero(share.value, limit)]
+    told = sorted(told, key=lambda share: -abs(share.value))[:_MOST_SENTENCES]
+    return [_combined(share, alone) for share in every if share in told]
 
 
-def strongest_players(explanation: Explanation, k: int, part: str | None = None) -> list[TopPlayer]:
-    """The strongest players that have a value other than zero, of one part or of all."""
-    known = [top for top in explanation.top(len(explanation.players), part) if not math.isnan(top.value) and top.value]
-    return sorted(known, key=lambda top: -abs(top.value))[:k]
+def _combined(share: Share, alone: dict[str, float]) -> str:
+    more = "more" if share.value > 0 else "less"
+    who = listed(share.parts)
+    if len(share.parts) > 2:
+        return f"{who}: together {more} than the smaller combinations add up to."
+    if not all(alone[part] > 0 for part in share.parts):
+        return f"{who}: together {more} than what each gives alone adds up to."
+    name = "synergy" if share.value > 0 else "redundancy or saturation"
+    return f"{who}: together they give {more} than the sum of what each gives alone ({name})."
 
 
-def strongest_pairs(explanation: Explanation, k: int) -> list[TopPair]:
-    """The strongest pairs that are not zero; none where the method gives no pairs."""
-    if explanation.pair is None:
-        return []
-    return [pair for pair in explanation.top_pairs(k) if pair.value != 0]
-
-
-def gist(explanation: Explanation) -> list[str]:
-    """The two or three sentences that a reader in a hurry needs."""
-    found = []
-    parts = shares(explanation)
-    if len(parts) > 1 and any(share.value for share in parts):
-        largest = max(parts, key=lambda share: abs(share.value))
-        found.append(f"The largest share comes from {largest.label} ({number(largest.value)}).")
-    if players := strongest_players(explanation, 1):
-        label, part, value = quoted(players[0].label), players[0].player[0], number(players[0].value)
-        found.append(f"The strongest single player is {label} of {part} ({value}).")
-    pairs = strongest_pairs(explanation, 1)
-    if pairs:
-        a, b = (quoted(label) for label in pairs[0].labels)
-        found.append(f"The strongest pair is {a} with {b} ({number(pairs[0].value)}): they {_they(pairs[0])}.")
-    return found
-
-
-def _they(pair: TopPair) -> str:
-    words = reading(pair)
-    return f"may do nothing, {words}" if words.startswith("too") else words
-
-
-def typical_error(errors: NDArray[np.float64] | None) -> float | None:
-    """The median standard error, zeros of a diagonal left out; ``None`` where there is none."""
-    if errors is None:
-        return None
-    known = errors[np.isfinite(errors) & (errors > 0)]
-    return float(np.median(known)) if known.size else None
+def sentence(text: str) -> str:
+    """A note as a sentence: a capital at the start, a full stop at the end."""
+    text = text.strip()
+    return text if not text else text[0].upper() + text[1:] + ("" if text[-1] in ".!?…" else ".")

@@ -73,28 +73,27 @@ def test_so_many_parts_that_their_values_would_eat_the_budget():
 def test_the_choice_follows_the_budget():
     sii = index("SII")
     assert choose(8, sii, 256)[0] == "exact"
-    assert choose(8, sii, 255)[0] == "kernelshap-iq"
-    assert choose(16, sii, int(2.5 * unknowns(16)) - 1)[0] == "permutation"
-    assert choose(16, sii, int(2.5 * unknowns(16)) + 1)[0] == "kernelshap-iq"
-    assert choose(21, sii, 2**21)[0] == "kernelshap-iq"
-    assert choose(16, index("BII"), 5000)[0] == "permutation"
-    assert choose(16, index("FSII"), 5000)[0] == "kernelshap-iq"
+    assert choose(8, sii, 255)[0] == "gp"
+    assert choose(64, index("FSII"), 8192)[0] == "gp"
+    assert choose(64, sii, 8193)[0] == "kernelshap-iq"
+    assert choose(65, sii, int(2.5 * unknowns(65)) - 1)[0] == "permutation"
+    assert choose(65, sii, int(2.5 * unknowns(65)) + 1)[0] == "kernelshap-iq"
+    assert choose(65, index("BII"), 5000)[0] == "permutation"
+    assert choose(65, index("FSII"), 5000)[0] == "kernelshap-iq"
+    assert choose(16, sii, 20)[0] == "permutation"  # too few to fit anything
     for n in (1, 3, 12, 16, 40, 57, 200):
         assert default_budget(n) <= max(2048, min(8192, 3 * unknowns(n)))
     assert default_budget(4) == 16
     assert default_budget(14, "exact") == default_budget(14, "exact-bii") == 2**14
-    assert default_budget(57, "exact") == default_budget(57)
-    assert choose(57, sii, default_budget(57))[0] == "kernelshap-iq"
+    assert default_budget(57, "exact") == default_budget(57, "kernelshap-iq")
+    assert choose(57, sii, default_budget(57))[0] == "gp"
 
 
 def test_without_shapiq_the_choice_says_so(monkeypatch):
     monkeypatch.setattr(choice, "find_spec", lambda _: None)
-    name, why = choose(16, index("SII"), 5000)
+    name, why = choose(70, index("SII"), 8192)
     assert name == "permutation"
-    assert "pip install 'chiasm[shapiq]'" in why
-    e = estimate(sparse_polynomial(14).values, {"a": 14}, budget=1000)
-    assert e.provenance.method == "permutation"
-    assert "shapiq is not installed" in e.provenance.notes[0]
+    assert "pip install shapiq" in why
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,7 @@ def test_bad_files(tmp_path) -> None:
     (tmp_path / "cut.png").write_bytes(stream.getvalue()[:2000])
     cases = {
         tmp_path / "missing.png": "There is no file .*missing.png",
-        tmp_path: "is a folder",
+        tmp_path: "^'[^(]*is a folder; give the path of one picture.$",
         tmp_path / "empty.png": "is empty",
         tmp_path / "words.png": "not a picture in a format",
         tmp_path / "cut.png": "damaged",

@@ -256,3 +256,32 @@ def test_two_thousand_words_are_quick() -> None:
     text = "the quick 棕色 fox, " * 500
     assert len(pieces(text, "words")) == 2500
     assert len(pieces(text, "sentences")) == 1
+
+
+def test_words_that_share_a_token_are_one_player():
+    text = "你好世界 the cat"
+    tokens = np.array([(0, 2), (2, 3), (3, 4), (4, 8), (8, 12)])  # the last two begin with a space
+    found = TEXT.segment("text", text, "words", Context(token_spans=tokens))
+    assert found.labels == ("你好", "世", "界", "the", "cat")
+    assert TEXT.segment("text", text, "words", Context()).labels == ("你", "好", "世", "界", "the", "cat")
+    over = np.array([(0, 5), (5, 12)])  # a token over a space
+    assert TEXT.segment("text", text, "words", Context(token_spans=over)).labels == ("你好世界", "the cat")
+    with pytest.raises(ModelError, match="do not lie in a text"):
+        TEXT.segment("text", "short", "words", Context(token_spans=tokens))
+
+
+def test_names_are_listed_with_what_they_do():
+    from chiasm.modalities import modalities
+
+    arguments = {"grid:RxC": "grid:2x3", "slic:N": "slic:5", "constant:R,G,B": "constant:1,2,3", "blur:R": "blur:3"}
+    arguments |= {"noise:SEED": "noise:1", "image:PATH": ""}
+    for kind in ("image", "text"):
+        modality = modalities.get(kind)
+        assert modality.default_segmenter.partition(":")[0] in {n.partition(":")[0] for n in modality.segmenters}
+        assert modality.default_masker in modality.maskers
+        assert all(line and "\n" not in line for line in {**modality.segmenters, **modality.maskers}.values())
+        for name in modality.maskers:
+            if arguments.get(name, name):
+                modality.masker(arguments.get(name, name))
+    assert "default" in modalities.get("text").maskers["delete"]
+    assert "prefer" in modalities.get("text").maskers["attention"]

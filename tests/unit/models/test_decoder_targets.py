@@ -97,7 +97,7 @@ def test_targets_that_do_not_fit_are_refused_with_words(model, picture, target, 
 
 
 def test_an_empty_own_answer_needs_a_given_one(model, picture, monkeypatch):
-    monkeypatch.setattr(model.answerer, "own", lambda _: ("", ()))
+    monkeypatch.setattr(model.answerer, "own", lambda *_: ("", (), True))
     prepared = model.prepare(Sample(image=picture, text=QUESTION))
     with pytest.raises(InvalidInput, match="empty"):
         model.resolve(prepared, Target())

@@ -133,6 +133,34 @@ def test_players_without_a_token_are_refused_for_token_maskers(adapter, picture)
         model.values(prepared, players, maskers, target, None)
 
 
+@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("question", ["車は何色ですか", "红色的汽车在哪里？", "the car は何 ?"])
+def test_words_of_spaceless_scripts_can_be_hidden_by_tokens(kind, question, adapter, picture):
+    case = Case(adapter(kind), picture, question=question, cut="words", text="attention")
+    spans = case.prepared.contexts["text"].token_spans
+    for start, end in spans.tolist():
+        shown = {k for k in range(start, end) if not question[k].isspace()}
+        assert sum(bool(shown & set(range(a, b))) for a, b in case.players["text"].geometry.bounds.tolist()) <= 1
+    assert np.isfinite(case.empty())
+
+
+def test_tokens_that_move_are_refused_even_if_as_many(adapter, picture):
+    """With one text masked by its content, the tokens of another must stay the same characters."""
+    from dataclasses import replace
+
+    from chiasm.core.errors import ModelError
+    from chiasm.models.decoder_prompt import Prompt
+
+    case = Case(adapter("llava"), picture)
+    texts, prompt = case.values._texts, case.prepared.state.prompt
+    texts._check(prompt)
+    tokens = prompt.parts["text"]
+    spans = tokens.spans.copy()
+    spans[0, 1] -= 1
+    with pytest.raises(ModelError, match="mask all its texts the same way"):
+        texts._check(Prompt(prompt.ids, {"text": replace(tokens, spans=spans)}, prompt.text))
+
+
 @pytest.mark.parametrize("kind", ["llava", "qwen2_vl", "paligemma", "blip-2"])
 @pytest.mark.parametrize("question", ["  what  is\tit ? ", "is the café 🚗 naïve ?", "車は何色ですか", "?"])
 def test_odd_texts_work(kind, question, adapter, picture):

@@ -234,6 +234,25 @@ def test_blip_answers_as_generate_does(blip: BlipAdapter) -> None:
     assert made.game.full() == pytest.approx(np.log(made.prediction.probability), abs=1e-4)
 
 
+def test_blip_says_whether_its_answer_was_cut(blip: BlipAdapter, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = blip.model.generate(
+        **{k: v for k, v in blip.plain_inputs(blip.prepare(SAMPLE), [TEXT]).items() if k != "token_type_ids"},
+        max_new_tokens=20,
+    )
+    ended = int(written[0, -1]) == WORD_PIECES.index("[SEP]")
+    assert make_game(blip, SAMPLE).prediction.complete is ended
+    monkeypatch.setattr("chiasm.models.fusion_blip._LONGEST", 1)
+    assert make_game(blip, SAMPLE, target=Target(answer="blue")).prediction.complete is False
+
+
+def test_words_unknown_to_the_tokenizer_are_named(adapter: Any) -> None:
+    (known,) = [c for c in adapter.checks(SAMPLE) if c.name == "known words"]
+    assert known.ok is True
+    (unknown,) = [c for c in adapter.checks(Sample(image=picture(), text="red zebra")) if c.name == "known words"]
+    assert unknown.ok is None
+    assert "'zebra'" in unknown.detail
+
+
 def test_blip_hides_words_from_the_decoder_too(blip: BlipAdapter) -> None:
     """The library's cross-attention ignores its mask, so a batch padded in the plain way is not to be trusted."""
     short, target = TEXT.replace(" red", ""), Target(answer="blue dog")

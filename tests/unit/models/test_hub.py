@@ -84,6 +84,43 @@ def test_missing_weights_are_never_random(copy):
         hub.load(copy, device="cpu")
 
 
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_weights_that_are_cut_off_are_named(copy, share):
+    raw = (copy / "model.safetensors").read_bytes()
+    (copy / "model.safetensors").write_bytes(raw[: int(len(raw) * share)])
+    with pytest.raises(ModelError, match=r"model\.safetensors.*damaged.*again"):
+        hub.load(copy, device="cpu")
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("text", ["", "{", '{"version": '])
+def test_broken_tokenizers_are_named(copy, name, text):
+    (copy / name).write_text(text)
+    with pytest.raises(ModelError, match=rf"{name}.*again"):
+        hub.load(copy, device="cpu")
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", "[]", '{"version": "1.0", "added_tokens": [], "model": {"type": "Of tomorrow"}}']
+)
+def test_tokenizers_of_another_form_are_refused(copy, text):
+    (copy / "tokenizer.json").write_text(text)
+    with pytest.raises(ModelError, match=r"tokenizer\.json.*save_pretrained"):
+        hub.load(copy, device="cpu")
+
+
+@pytest.mark.parametrize(
+    "text", ["{% if", "{{ raise_exception('only one turn') }}", "{{ nothing.at.all }}", "{{ 1 / 0 }}"]
+)
+def test_broken_chat_templates_are_named(copy, picture, text):
+    from chiasm.core.sample import Sample
+
+    (copy / "chat_template.jinja").write_text(text)
+    model = hub.load(copy, device="cpu")
+    with pytest.raises(ModelError, match=r"chat_template\.jinja.*original model"):
+        model.prepare(Sample(image=picture, text="what is it ?"))
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -91,6 +128,9 @@ def test_missing_weights_are_never_random(copy):
         ({"device": "quantum"}, "Unknown device"),
         ({"colour": "blue"}, "colour.*max_new_tokens"),
         ({"max_new_tokens": 0}, "at least 1"),
+        ({"max_new_tokens": 2.5}, "2.5.*whole number"),
+        ({"max_new_tokens": "8"}, "'8'.*whole number"),
+        ({"max_new_tokens": True}, "True.*whole number"),
         ({"device": "cpu", "device_map": "auto"}, "not both"),
     ],
 )

@@ -48,6 +48,13 @@ def test_the_figure_shows_the_numbers():
     assert np.array_equal(matrix.images[0].get_array(), e.interactions["image", "text"])
 
 
+def test_axes_name_the_unit():
+    target = {"scale": "probability"}
+    figure = draw(samples.shapes(provenance=samples.provenance(target_spec=target)))
+    labels = {axes.get_ylabel() for axes in figure.axes}
+    assert {"value (probability)", "interaction (probability)"} <= labels
+
+
 @pytest.mark.parametrize("ending", [".png", ".svg", ".pdf"])
 def test_the_ending_chooses_the_format(tmp_path, ending):
     path = write_picture(ODD["hostile"], tmp_path / f"figure{ending}")

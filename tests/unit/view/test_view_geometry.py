@@ -150,6 +150,16 @@ def test_matrices_hold_the_interactions():
     assert matrices(samples.odd()["one player"], Scale(1.0)) == []
 
 
+def test_looks_are_not_made_of_noise():
+    e = samples.shapes()
+    e.pair[1, 16] = e.pair[16, 1] = 9.0
+    e.pair_errors[1, 16] = e.pair_errors[16, 1] = np.nan
+    drawn = panels(e, Scale.of(e.single))
+    assert "What" not in [look.label for look in looks(e, drawn, pair_scale(e))]
+    e.pair_errors[:] = 99.0
+    assert looks(e, drawn, pair_scale(e)) == []
+
+
 def test_looks_are_of_the_players_that_interact_most():
     e = samples.shapes()
     scale = pair_scale(e)

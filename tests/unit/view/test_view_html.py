@@ -15,6 +15,7 @@ import samples
 from chiasm.core.errors import InvalidInput, MissingDependency
 from chiasm.core.registry import views
 from chiasm.view import notebook
+from chiasm.view.findings import strongest_pairs
 from chiasm.view.html import render, write_html
 
 VOID = {"meta", "link", "img", "br", "use", "path", "rect", "image", "feColorMatrix", "fecolormatrix"}
@@ -84,7 +85,7 @@ def test_the_numbers_shown_are_the_explanation_s():
     cells = [float(a["data-value"]) for a, _ in reader.find("td") if "data-value" in a]
     assert cells == e.interactions["image", "text"].ravel().tolist()
     pairs = [float(a["data-value"]) for a, _ in reader.find("span") if "data-value" in a and "data-index" not in a]
-    assert pairs == [pair.value for pair in e.top_pairs(12)]
+    assert pairs == [pair.value for pair in strongest_pairs(e, 12)]
 
 
 def test_the_first_picture_is_tinted_by_the_values_and_the_others_by_interactions():
@@ -184,3 +185,59 @@ def test_notebook_without_ipython_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "IPython.display", None)
     with pytest.raises(MissingDependency, match="pip install ipython"):
         notebook.show(ODD["one player"])
+
+
+def seen(page):
+    """The text of a page, white space collapsed."""
+    return " ".join(Reader(page).find("body")[0][1].replace("\u00a0", " ").split())
+
+
+def test_a_method_without_errors_is_said_to_have_none_and_its_findings_are_hedged():
+    text = seen(render(ODD["no errors"]))
+    assert text.count("This method gives no standard errors: treat small interactions as possible noise") == 1
+    assert "they seem to work together." in text
+    assert "caution" not in [a.get("class") for _, a in Reader(render(samples.shapes())).tags]
+
+
+def test_exact_values_have_no_errors_beside_them():
+    e = samples.shapes(provenance=samples.provenance(method="exact"))
+    e.single_errors[:] = 0
+    e.pair_errors[:] = 0
+    text = seen(render(e))
+    assert "±" not in text
+    assert "none: the values are exact" in text
+    assert "seem to" not in text
+
+
+def test_pixels_of_players_held_absent_are_not_said_to_be_present():
+    free = [i for i in range(16) if i != 3]
+    e = samples.of_parts(
+        [samples.picture_part().subset(free), samples.text_part()],
+        provenance=samples.provenance(fixed={"image[3]": False}),
+    )
+    text = seen(render(e))
+    assert "6 % of the picture belongs to no explained player (held absent: image[3])." in text
+    assert "always present" not in text
+    never = samples.of_parts([samples.picture_part().subset(free)])
+    assert "6 % of the picture belongs to no player and was always present." in seen(render(never))
+    assert "Held present: the whole part." in seen(render(ODD["fixed part"]))
+
+
+def test_parts_that_are_drawn_alike_are_named_in_pairs():
+    text = seen(render(ODD["two pictures"]))
+    assert re.search(r"image2 patch \d,\d", text)
+    assert re.search(r"image: works with “image2 patch \d,\d”", text)
+    assert "image2 patch" not in seen(render(samples.shapes()))
+
+
+def test_headings_do_not_ask_twice():
+    question = samples.of_parts([samples.picture_part(2, 2), samples.text_part("Is it red?")])
+    assert "Works with “" in seen(render(question))
+    assert "What works with" not in seen(render(question))
+
+
+def test_notes_are_sentences_of_their_own():
+    e = samples.shapes(provenance=samples.provenance(notes=["method: exact, because it fits", "3 pairs never met."]))
+    entries = [text for _, text in Reader(render(e)).find("dd")]
+    assert "Method: exact, because it fits." in entries
+    assert "3 pairs never met." in entries
