@@ -31,6 +31,7 @@ class Prediction:
         alternatives: other answers with their probabilities, best first.
         explained: the answer that the target speaks of.
         explained_probability: its probability.
+        complete: ``False`` where the model's own answer was cut at the adapter's length limit.
     """
 
     answer: str
@@ -38,6 +39,7 @@ class Prediction:
     alternatives: tuple[tuple[str, float], ...] = ()
     explained: str | None = None
     explained_probability: float | None = None
+    complete: bool = True
 
 
 class TopPlayer(NamedTuple):

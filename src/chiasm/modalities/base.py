@@ -34,7 +34,7 @@ class Context:
     Attributes:
         grid: (rows, columns) of the model's own patches on the picture it sees, for ``grid:model``.
         token_spans: ``int64[tokens, 2]``: characters of each token of the text as the model's tokenizer cuts it,
-            special and template tokens left out, for ``tokens``.
+            special and template tokens left out, for ``tokens``, and so that no token reaches over two words.
         placement: how the seen picture lies in the raw one.
     """
 
@@ -86,6 +86,9 @@ class Modality(Protocol):
         kind: its name, e.g. ``"image"``.
         default_segmenter: the players that are used when none are asked for.
         default_masker: a masker that suits any model.
+
+    A modality may also have ``segmenters`` and ``maskers``, mappings from each name to one line on what it does; the
+    command ``chiasm list`` shows them.
     """
 
     @property

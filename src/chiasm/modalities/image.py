@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from chiasm.core.errors import InvalidInput
 from chiasm.core.players import PartPlayers, Regions
+from chiasm.modalities import image_maskers, image_segmenters
 from chiasm.modalities.base import ContentMasker, Context, Placement
 from chiasm.modalities.image_maskers import AnotherImage, Composite, Inpaint, image_masker
 from chiasm.modalities.image_reading import Picture, read_image
@@ -36,6 +37,16 @@ class ImageModality:
     kind: str = "image"
     default_segmenter: str = "grid:4x4"
     default_masker: str = "mean"
+
+    @property
+    def segmenters(self) -> dict[str, str]:
+        """Name of each way to cut → what it does, in a line."""
+        return dict(image_segmenters.KNOWN)
+
+    @property
+    def maskers(self) -> dict[str, str]:
+        """Name of each masker → what it does, in a line."""
+        return dict(image_maskers.KNOWN)
 
     def read(self, data: Any) -> Picture:
         """A path, Pillow image or array → ``uint8[h, w, 3]``; see `chiasm.modalities.image_reading.read_image`.

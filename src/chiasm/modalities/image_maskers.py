@@ -18,7 +18,18 @@ from chiasm.core.players import PartPlayers, Regions
 from chiasm.modalities.base import ContentMasker, TokenMasker
 from chiasm.modalities.image_reading import Picture, read_image
 
-KNOWN: Final = ("mean", "grey", "zero", "constant:R,G,B", "blur:R", "noise:SEED", "image:PATH", "inpaint")
+KNOWN: Final[dict[str, str]] = {
+    "mean": "the picture's mean colour",
+    "grey": "middle grey",
+    "zero": "black",
+    "constant:R,G,B": "one colour, 0 to 255 each",
+    "blur:R": "the picture blurred by a Gaussian with a standard deviation of R pixels (30 without a number)",
+    "noise:SEED": "random pixels, the same for the same seed",
+    "image:PATH": "another picture, stretched to fit",
+    "inpaint": "filled in from the surroundings that are present",
+}
+"""Name → what stands where a player is absent."""
+
 BLUR_RADIUS: Final = 30.0
 """Radius of ``"blur"`` without a number, in pixels."""
 

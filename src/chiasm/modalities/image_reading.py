@@ -99,10 +99,9 @@ def _from_path(data: str | Path) -> Picture:
         raise InvalidInput(f"The path of the picture is empty; give {_TAKES}.")
     try:
         path = Path(data).expanduser()
-        if path.is_dir():
-            raise InvalidInput(f"{shown} is a folder; give the path of one picture.")
+        folder = path.is_dir()
         with _any_size():
-            image = Image.open(path)
+            image = None if folder else Image.open(path)
     except FileNotFoundError:
         raise InvalidInput(f"There is no file {shown} (looked in {Path.cwd()}); check the path.") from None
     except UnidentifiedImageError:
@@ -111,6 +110,8 @@ def _from_path(data: str | Path) -> Picture:
         raise InvalidInput(f"The file {shown} {why}.") from None
     except (OSError, ValueError, RuntimeError, SyntaxError) as error:  # no permission, name too long, broken header
         raise InvalidInput(f"{shown} cannot be opened as a picture ({_short(error)}); give {_TAKES}.") from error
+    if image is None:
+        raise InvalidInput(f"{shown} is a folder; give the path of one picture.")
     with image:
         return _from_pillow(image, f"The file {shown}")
 

@@ -19,7 +19,13 @@ from chiasm.modalities.image_reading import Picture
 LabelMap = NDArray[np.int32]
 Rest = Literal["present", "player"]
 
-KNOWN: Final = ("grid:RxC", "grid:model", "slic:N")
+KNOWN: Final[dict[str, str]] = {
+    "grid:RxC": "R rows and C columns of rectangles",
+    "grid:model": "the model's own patches or image tokens",
+    "slic:N": "about N superpixels (SLIC), which follow the picture's edges",
+}
+"""Name → what it does."""
+
 _SLIC_SIDE: Final = 512  # superpixels are found on a copy no larger than this: seconds become tenths of them
 
 

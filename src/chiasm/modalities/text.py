@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from chiasm.core.errors import InvalidInput
 from chiasm.core.players import PartPlayers, Spans
+from chiasm.modalities import text_maskers, text_segmenters
 from chiasm.modalities.base import Context, Masker, Placement
 from chiasm.modalities.text_maskers import Delete, Empty, Neutral, text_masker
 from chiasm.modalities.text_segmenters import CharSpans, text_segmenter
@@ -24,6 +25,16 @@ class TextModality:
     kind: str = "text"
     default_segmenter: str = "words"
     default_masker: str = "delete"
+
+    @property
+    def segmenters(self) -> dict[str, str]:
+        """Name of each way to cut → what it does, in a line."""
+        return dict(text_segmenters.KNOWN)
+
+    @property
+    def maskers(self) -> dict[str, str]:
+        """Name of each masker → what it does, in a line."""
+        return dict(text_maskers.KNOWN)
 
     def read(self, data: Any) -> str:
         """A text, unchanged.

@@ -14,7 +14,18 @@ from chiasm.core.players import PartPlayers, Spans
 from chiasm.modalities.base import ContentMasker, Masker, TokenMasker
 from chiasm.modalities.text_clusters import is_closing, is_opening, letters_meet, needs_space
 
-KNOWN: Final = ("attention", "pad", "mask", "delete", "neutral", "neutral:WORD", "empty")
+KNOWN: Final[dict[str, str]] = {
+    "attention": "the tokens become padding that nothing attends to, positions stay; models with a known tokenizer "
+    "prefer it to the default",
+    "pad": "the same as attention",
+    "mask": "the tokens become the tokenizer's mask token, if it has one",
+    "delete": "the words are taken out and the gap is closed (the modality's default)",
+    "neutral": "'something' stands in the place of each",
+    "neutral:WORD": "WORD stands in the place of each",
+    "empty": "the characters are taken out, the white space around them stays",
+}
+"""Name → what is left of an absent player."""
+
 NEUTRAL: Final = "something"
 """Word of ``"neutral"`` without another."""
 

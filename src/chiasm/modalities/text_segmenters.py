@@ -17,7 +17,14 @@ from chiasm.modalities.text_clusters import clusters, is_opening, is_punctuation
 #: (start, end) in characters of the text, end exclusive
 Span = tuple[int, int]
 
-KNOWN: Final = ("tokens", "words", "phrases", "sentences")
+KNOWN: Final[dict[str, str]] = {
+    "tokens": "the model's own tokens",
+    "words": "stretches between white space; Chinese and Japanese by the character (or by the token, if longer)",
+    "phrases": "English phrases, by a list of function words; by punctuation in other languages",
+    "sentences": "sentences, by punctuation",
+}
+"""Name → what it does."""
+
 
 _CHUNK: Final = re.compile(r"\S+")
 _FULL_STOPS: Final = "。！？｡"  # a sentence may end here with no space after it
@@ -218,9 +225,49 @@ def _labelled(text: str, spans: list[Span]) -> tuple[tuple[str, ...], list[Span]
     return labels_of([text[start:end] for start, end in spans]), spans
 
 
+def _token_bounds(text: str, context: Context) -> list[Span]:
+    """The model's tokens without the white space at their ends, sorted; empty ones are left out.
+
+    Raises:
+        ModelError: the token spans do not lie in the text.
+    """
+    bounds = np.asarray(context.token_spans if context.token_spans is not None else ())
+    if bounds.size == 0:
+        return []
+    if bounds.ndim != 2 or bounds.shape[1] != 2 or bounds.min() < 0 or bounds.max() > len(text):
+        raise ModelError(
+            f"The model's token spans {bounds.tolist()[:5]}… do not lie in a text of {len(text)} characters."
+        )
+    trimmed = sorted(trim(text, int(start), int(end)) for start, end in bounds)
+    return [(start, end) for start, end in trimmed if start < end]
+
+
+def joined(spans: Sequence[Span], tokens: Sequence[Span]) -> list[Span]:
+    """Spans in order, neighbours made one where a token stands for characters of both.
+
+    Args:
+        spans: disjoint, in the order of the text.
+        tokens: sorted, without white space at their ends.
+    """
+    found: list[Span] = []
+    reach, k = 0, 0  # the furthest end of the tokens that begin before the end of the last player
+    for start, end in spans:
+        if found and reach > start:
+            found[-1] = (found[-1][0], end)
+        else:
+            found.append((start, end))
+        while k < len(tokens) and tokens[k][0] < end:
+            reach, k = max(reach, tokens[k][1]), k + 1
+    return found
+
+
 @dataclass(frozen=True)
 class Rule:
-    """Players by a rule on the text alone: words, phrases, sentences.
+    """Players by a rule on the text: words, phrases, sentences.
+
+    Where the model tells of its tokens (``Context.token_spans``), neighbouring players that share one become one
+    player: no masker of tokens can hide half a token. So ``你好`` is one word for a model that has it as one token,
+    and two words for a model that has a token a character, or whose tokens are not known.
 
     Attributes:
         spans: text → spans, disjoint and in order.
@@ -229,9 +276,12 @@ class Rule:
     spans: Callable[[str], list[Span]]
 
     def cut(self, text: str, context: Context) -> tuple[tuple[str, ...], list[Span]]:
-        """Labels and spans."""
-        del context
-        return _labelled(text, self.spans(text))
+        """Labels and spans.
+
+        Raises:
+            ModelError: the token spans do not lie in the text.
+        """
+        return _labelled(text, joined(self.spans(text), _token_bounds(text, context)))
 
 
 @dataclass(frozen=True)
@@ -250,18 +300,8 @@ class Tokens:
         """
         if context.token_spans is None:
             raise InvalidInput("This model tells of no tokens of the text, so 'tokens' has no players; take 'words'.")
-        bounds = np.asarray(context.token_spans)
-        if bounds.size == 0:
-            return (), []
-        if bounds.ndim != 2 or bounds.shape[1] != 2 or bounds.min() < 0 or bounds.max() > len(text):
-            raise ModelError(
-                f"The model's token spans {bounds.tolist()[:5]}… do not lie in a text of {len(text)} characters."
-            )
-        trimmed = sorted(trim(text, int(start), int(end)) for start, end in bounds)
         merged: list[Span] = []
-        for start, end in trimmed:
-            if start >= end:
-                continue
+        for start, end in _token_bounds(text, context):
             if merged and start < merged[-1][1]:
                 merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
             else:

@@ -73,6 +73,14 @@ class Check:
     detail: str
 
 
+def check_known(unknown: list[str]) -> Check:
+    """The line of ``chiasm doctor`` on words that a tokenizer does not know."""
+    if not unknown:
+        return Check("known words", ok=True, detail="the tokenizer knows every word")
+    shown = ", ".join(repr(text) for text in unknown[:10])
+    return Check("known words", ok=None, detail=f"unknown to the tokenizer, and all alike to the model: {shown}")
+
+
 @dataclass
 class Adapter(ABC):
     """Base of all model adapters. An adapter owns the processor, the chat template and the image-token map.
@@ -147,6 +155,10 @@ class Adapter(ABC):
         """
         del prepared, target
         return None
+
+    def plain_caveat(self) -> str:
+        """What `plain_value` could not take from the model's own code, in words; ``""`` where it took everything."""
+        return ""
 
     def require(self, *capabilities: str, by: str) -> None:
         """Refuse a method that needs what the model cannot give.

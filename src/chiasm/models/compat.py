@@ -5,10 +5,13 @@ Everything here is a small function with one job, so that an upgrade of a librar
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
+import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from chiasm.core.errors import InvalidInput, MissingDependency, ModelError
@@ -47,19 +50,49 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def readable_errors(path: str) -> Iterator[None]:
-    """Turn what ``from_pretrained`` raises for a missing or unreachable checkpoint into words.
+    """Turn what ``from_pretrained`` raises for a missing, unreachable or damaged checkpoint into words.
 
     Raises:
         InvalidInput: nothing can be loaded from ``path``.
+        ModelError: a file of the checkpoint is damaged.
     """
     try:
         yield
     except OSError as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InvalidInput(
-            f"No model can be loaded from {path!r}: {first} Give a folder written by save_pretrained, or the id of a "
-            f"model on the hub (which needs a network, or the model in the local cache)."
+            f"No model can be loaded from {path!r}: {_first_line(error)} Give a folder written by save_pretrained, or "
+            f"the id of a model on the hub (which needs a network, or the model in the local cache)."
         ) from error
+    except _weight_errors() as error:
+        raise ModelError(
+            f"The weights in {path!r} (model.safetensors) are damaged or cut off: {_first_line(error)}. Copy or "
+            f"download them again."
+        ) from error
+
+
+def _weight_errors() -> tuple[type[Exception], ...]:
+    """What reading damaged weights raises."""
+    from safetensors import SafetensorError
+
+    return (SafetensorError,)
+
+
+def _first_line(error: BaseException) -> str:
+    """What an error says first, or else its type."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+def _damaged(path: str, names: Sequence[str]) -> str:
+    """Which of the JSON files of a checkpoint cannot be read, in words."""
+    for name in names:
+        file = Path(path) / name
+        if file.is_file():
+            try:
+                json.loads(file.read_text(encoding="utf-8"))
+            except ValueError:  # no JSON, or no UTF-8
+                return name
+    return " or ".join(names)
 
 
 def load_config(path: str) -> Any:
@@ -97,21 +130,45 @@ def load_tokenizer(path: str) -> Any:
 
     Raises:
         InvalidInput: there is none.
+        ModelError: its files are damaged, or of a version that the installed tokenizers cannot read.
     """
     with readable_errors(path), quiet():
-        return transformers().AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+        try:
+            return transformers().AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+        except OSError:
+            raise
+        except Exception as error:  # tokenizers raises Exception itself for a file that it cannot parse
+            name = _damaged(path, ("tokenizer.json", "tokenizer_config.json"))
+            raise ModelError(
+                f"The tokenizer in {path!r} cannot be read ({name}: {type(error).__name__}: {_first_line(error)}). "
+                f"Copy or download {name} again, or write it anew with the tokenizer's save_pretrained."
+            ) from error
 
 
-def load_processor(path: str) -> Any | None:
+def load_processor(path: str) -> tuple[Any | None, str]:
     """The whole processor, or ``None`` where this installation cannot build it.
 
-    Some processors hold a video processor that needs torchvision; all that Chiasm needs of them is built by hand.
+    Some processors hold a video processor that needs torchvision, or need num2words; all that Chiasm needs of them is
+    built by hand.
+
+    Returns:
+        The processor and ``""``, or ``None`` and the reason in words.
+
+    Raises:
+        InvalidInput, ModelError: the files of the processor are missing or damaged.
     """
-    with quiet():
+    with readable_errors(path), quiet():
         try:
-            return transformers().AutoProcessor.from_pretrained(path, backend="pil", trust_remote_code=False)
-        except (ImportError, OSError, ValueError, TypeError, AttributeError):
-            return None
+            found = transformers().AutoProcessor.from_pretrained(path, backend="pil", trust_remote_code=False)
+        except (ImportError, ValueError) as error:
+            if isinstance(error, ValueError) and "video processor" not in str(error).lower():
+                raise
+            lacking = [name for name in ("torchvision", "num2words") if importlib.util.find_spec(name) is None]
+            why = f"{' and '.join(lacking)} missing" if lacking else _first_line(error)
+            return None, f"this installation cannot build the model's own processor ({why})"
+    if not hasattr(found, "tokenizer") or not hasattr(found, "image_processor"):
+        return None, "the checkpoint names no processor that joins pictures and text"
+    return found, ""
 
 
 def load_processor_settings(path: str) -> dict[str, Any]:

@@ -19,13 +19,23 @@ from chiasm.modalities.base import Context, Masker
 from chiasm.models import compat
 from chiasm.models.base import Adapter, Check, Prepared
 from chiasm.models.decoder_answers import Answerer
-from chiasm.models.decoder_families import family_of, form_of, image_token_id, placeholder, reading
+from chiasm.models.decoder_families import family_of, form_of, image_token_id, placeholder, placeholder_ids, reading
 from chiasm.models.decoder_forward import Forward, PictureStore
 from chiasm.models.decoder_prompt import Prompter
 from chiasm.models.decoder_scoring import Ask, ask_of, check_target, plan, read
 from chiasm.models.decoder_values import DecoderValues, State, masked_inputs
 from chiasm.models.tokens import require_fast
 from chiasm.models.weights import Chunks, auto_batch_size, fingerprint, load_model
+
+
+def _check_length(max_new_tokens: Any) -> None:
+    """Refuse what is no length of an answer.
+
+    Raises:
+        InvalidInput: not a whole number of at least 1.
+    """
+    if isinstance(max_new_tokens, bool) or not isinstance(max_new_tokens, int) or max_new_tokens < 1:
+        raise InvalidInput(f"max_new_tokens is {max_new_tokens!r}; an answer needs a whole number of at least 1.")
 
 
 class DecoderAdapter(Adapter):
@@ -53,8 +63,7 @@ class DecoderAdapter(Adapter):
     ) -> None:
         """Load what belongs to the model."""
         super().__init__(name)
-        if max_new_tokens < 1:
-            raise InvalidInput(f"max_new_tokens is {max_new_tokens}; an answer needs at least 1.")
+        _check_length(max_new_tokens)
         self.family = "decoder"
         self.capabilities = frozenset({"values", "logits", "attentions"})
         self.kinds = ("image", "text")
@@ -69,7 +78,9 @@ class DecoderAdapter(Adapter):
         self.kind = family_of(self.config)
         self.pictures = self.kind.pictures(reading(self.config, self.image_processor, self.tokenizer, self.settings))
         self.forward = Forward(model, self.kind, self._pad_id())
-        self.answerer = Answerer(self.forward, self.tokenizer, max_new_tokens)
+        self.answerer = Answerer(
+            self.forward, self.tokenizer, max_new_tokens, placeholder_ids(self.config, self.kind, self.tokenizer)
+        )
 
     @classmethod
     def from_pretrained(
@@ -96,6 +107,7 @@ class DecoderAdapter(Adapter):
             InvalidInput: nothing to load there, or an unknown option.
             ModelError: incomplete weights, or a variant that is not supported.
         """
+        _check_length(options.get("max_new_tokens", 1))
         unknown = sorted(set(options) - {"max_new_tokens", "cache_bytes"})
         if unknown:
             raise InvalidInput(f"Unknown options {unknown} for a decoder; it takes max_new_tokens and cache_bytes.")
@@ -135,7 +147,12 @@ class DecoderAdapter(Adapter):
         return str(self.model.dtype).removeprefix("torch.")
 
     def prepare(self, sample: Sample) -> Prepared:
-        """Fit the pictures, write and tokenise the prompt."""
+        """Fit the pictures, write and tokenise the prompt.
+
+        Raises:
+            InvalidInput: a part that cannot be read, or a prompt longer than the model has positions for.
+            ModelError: the chat template or the processor does not fit the model.
+        """
         contents = self.read_parts(sample)
         order = tuple((name, part.kind) for name, part in sample.parts.items())
         raw: dict[str, NDArray[np.uint8]] = {name: contents[name] for name, kind in order if kind == "image"}
@@ -152,6 +169,7 @@ class DecoderAdapter(Adapter):
             special=special,
         )
         prompt = prompter(texts)
+        self._check_fits(len(prompt.ids), 1)
         store = PictureStore(self.model, self.pictures, self.cache_bytes)
         contexts = {name: Context(grid=s.grid, placement=s.placement) for name, s in sights.items()}
         contexts |= {name: Context(token_spans=prompt.parts[name].spans) for name in texts}
@@ -172,8 +190,9 @@ class DecoderAdapter(Adapter):
         check_target(target)
         state: State = prepared.state
         row = state.whole()
-        own, ids = self.answerer.own(row)
-        alternatives = self.answerer.first_tokens(row)
+        room = self._room(len(state.prompt.ids))
+        own, ids, complete = self.answerer.own(row, room)
+        alternatives = self.answerer.alternatives(row, ids) if own and complete else ()
         if own:
             state.answers[own] = ids
         if target.answer is None and not own:
@@ -186,11 +205,32 @@ class DecoderAdapter(Adapter):
         self._asks(state, resolved)  # refuses tokens out of range
         own_probability = self.answerer.probability(row, ids) if own else None
         explained_probability = self.answerer.probability(row, state.answers[explained])
-        return resolved, Prediction(own, own_probability, alternatives, explained, explained_probability)
+        return resolved, Prediction(own, own_probability, alternatives, explained, explained_probability, complete)
+
+    def _room(self, prompt: int) -> int | None:
+        """How many tokens of an answer fit behind a prompt; ``None`` without a limit."""
+        most = getattr(self.config.get_text_config(), "max_position_embeddings", None)
+        return most - prompt if isinstance(most, int) else None
+
+    def _check_fits(self, prompt: int, answer: int) -> None:
+        """Refuse what is longer than the positions that the model has; models that name no limit are not checked.
+
+        Raises:
+            InvalidInput: prompt and answer are too long.
+        """
+        room = self._room(prompt)
+        if room is None or answer <= room:
+            return
+        raise InvalidInput(
+            f"The prompt has {prompt} tokens (pictures included) and the answer {answer}, together {prompt + answer}; "
+            f"{self.name!r} has positions for {prompt + room}. Shorten the text or the answer, or give fewer pictures."
+        )
 
     def _spell(self, state: State, answer: str) -> tuple[int, ...]:
         if answer not in state.answers:
-            state.answers[answer] = self.answerer.spell(state.whole(), state.prompt.text, answer)
+            ways = self.answerer.ways(state.prompt.text, answer)
+            self._check_fits(len(state.prompt.ids), max(len(way) for way in ways))
+            state.answers[answer] = self.answerer.spell(state.whole(), ways)
         return state.answers[answer]
 
     def _asks(self, state: State, target: Target) -> list[Ask]:
@@ -244,6 +284,13 @@ class DecoderAdapter(Adapter):
             first = logits.shape[1] - (ask.stop - ask.start)
             values.append(float(read(logits, first, ask, target.scale)[0]))
         return values[0] if len(values) == 1 else values[0] - values[1]
+
+    def plain_caveat(self) -> str:
+        """Says so where `plain_value` tokenised the prompt that the adapter wrote."""
+        from chiasm.models.decoder_plain import not_compared
+
+        reason = not_compared(self)
+        return f"The prompt of both is written by Chiasm, not by the model's processor: {reason}." if reason else ""
 
     def attentions(self, prepared: Prepared) -> tuple[Any, ...]:
         """Attention maps of the language model on the whole sample's prompt, computed eagerly.

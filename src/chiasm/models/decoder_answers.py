@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from chiasm.core.errors import InvalidInput
 from chiasm.models.decoder_forward import Forward, Row
 from chiasm.models.decoder_scoring import Ask, read
 from chiasm.models.tokens import continuations
 
 ALTERNATIVES = 5
-"""How many first tokens are listed with their probabilities."""
+"""How many other answers of one token are listed with their probabilities."""
 
 
 class Answerer:
@@ -20,10 +21,12 @@ class Answerer:
         forward: the model.
         tokenizer: its tokenizer.
         max_new_tokens: longest own answer.
+        placeholders: tokens that stand for pictures or videos; they are never written in an answer.
     """
 
-    def __init__(self, forward: Forward, tokenizer: Any, max_new_tokens: int) -> None:
+    def __init__(self, forward: Forward, tokenizer: Any, max_new_tokens: int, placeholders: Sequence[int] = ()) -> None:
         """Collect the end tokens."""
+        self.placeholders = sorted(set(placeholders))
         self.forward, self.tokenizer, self.max_new_tokens = forward, tokenizer, max_new_tokens
         model = forward.model
         text = model.config.get_text_config()
@@ -33,32 +36,75 @@ class Answerer:
             found = getattr(source, "eos_token_id", None)
             self.ends |= set(found) if isinstance(found, list | tuple) else {found} if isinstance(found, int) else set()
 
-    def own(self, row: Row) -> tuple[str, tuple[int, ...]]:
-        """The greedy answer and its tokens, without the end token; white space at its ends is stripped.
+    def own(self, row: Row, room: int | None = None) -> tuple[str, tuple[int, ...], bool]:
+        """The greedy answer, its tokens without the end token, and whether it ended by itself.
 
         The most probable next token is taken ``max_new_tokens`` times or until an end token, by the forward pass that
-        also scores answers, so that generation settings of the checkpoint (sampling, penalties) play no part.
+        also scores answers, so that generation settings of the checkpoint (sampling, penalties) play no part. Tokens
+        that stand for pictures are passed over. White space at the answer's ends is stripped.
+
+        Args:
+            row: the whole sample.
+            room: how many tokens the model has positions for behind the prompt; ``None`` without a limit.
         """
         ids: list[int] = []
-        for _ in range(self.max_new_tokens):
-            best = int(self.forward.logits([row], ids, 1)[0, -1].argmax())
-            if best in self.ends:
+        most = self.max_new_tokens if room is None else min(self.max_new_tokens, room)
+        while True:
+            best = self._best(row, ids)
+            complete = best in self.ends
+            if complete or len(ids) == most:
                 break
             ids.append(best)
-        return self.tokenizer.decode(ids, skip_special_tokens=True).strip(), tuple(ids)
+        return self.tokenizer.decode(ids, skip_special_tokens=True).strip(), tuple(ids), complete
 
-    def first_tokens(self, row: Row) -> tuple[tuple[str, float], ...]:
-        """The most probable first tokens with their probabilities, best first."""
+    def _best(self, row: Row, ids: Sequence[int]) -> int:
+        """The most probable next token that is no placeholder."""
+        logits = self.forward.logits([row], ids, 1)[0, -1].clone()
+        logits[[k for k in self.placeholders if k < len(logits)]] = -float("inf")
+        return int(logits.argmax())
+
+    def alternatives(self, row: Row, own: Sequence[int]) -> tuple[tuple[str, float], ...]:
+        """Other answers with their probabilities, best first, where they compare with the model's own answer.
+
+        Only an own answer of one token has some: each listed answer is of one token too, after which the model would
+        most probably end. First tokens of longer answers are no answers and are left out, as are spellings that read
+        the same as the own answer.
+
+        Args:
+            row: the whole sample.
+            own: the tokens of the model's own answer, complete.
+        """
+        if len(own) != 1:
+            return ()
         chances = self.forward.logits([row], (), 1)[0, -1].softmax(dim=-1)
-        best = chances.topk(min(ALTERNATIVES, len(chances)))
-        return tuple(
-            (self.tokenizer.decode([int(token)]).strip() or repr(self.tokenizer.decode([int(token)])), float(chance))
-            for chance, token in zip(best.values, best.indices, strict=True)
-        )
+        best = chances.topk(min(2 * ALTERNATIVES, len(chances)))
+        left_out = {*self.ends, *self.placeholders, *own}
+        seen = {self.tokenizer.decode(list(own), skip_special_tokens=True).strip()}
+        found: list[tuple[str, float]] = []
+        for chance, token in zip(best.values.tolist(), best.indices.tolist(), strict=True):
+            text = self.tokenizer.decode([token], skip_special_tokens=True).strip()
+            if token in left_out or not text or text in seen or len(found) == ALTERNATIVES:
+                continue
+            if self._best(row, [token]) in self.ends:
+                seen.add(text)
+                found.append((text, chance))
+        return tuple(found)
 
-    def spell(self, row: Row, prompt: str, answer: str) -> tuple[int, ...]:
+    def ways(self, prompt: str, answer: str) -> list[list[int]]:
+        """The ways to spell a given answer behind a prompt.
+
+        Raises:
+            InvalidInput: it cannot be written, or it holds a token that stands for a picture.
+        """
+        found = continuations(self.tokenizer, prompt, answer)
+        for token in self.placeholders:
+            if any(token in way for way in found):
+                name = self.tokenizer.convert_ids_to_tokens(token)
+                raise InvalidInput(f"The answer {answer!r} holds {name!r}, which stands for a picture; remove it.")
+        return found
+
+    def spell(self, row: Row, ways: Sequence[Sequence[int]]) -> tuple[int, ...]:
         """The tokens of a given answer: of the ways to spell it, the most probable on the whole sample."""
-        ways = continuations(self.tokenizer, prompt, answer)
         if len(ways) == 1:
             return tuple(ways[0])
         scores = [self.log_probability(row, ids) for ids in ways]

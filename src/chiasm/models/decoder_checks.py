@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from chiasm.core.errors import ModelError
-from chiasm.models.base import Check
-from chiasm.models.decoder_plain import plain_inputs
+from chiasm.models.base import Check, check_known
+from chiasm.models.decoder_plain import not_compared, plain_inputs
+from chiasm.models.tokens import unknown_words
 
 if TYPE_CHECKING:
     from chiasm.core.sample import Sample
@@ -26,9 +27,10 @@ def run_checks(adapter: DecoderAdapter, sample: Sample) -> list[Check]:
     plain = plain_inputs(adapter, prepared)
     return [
         _pixels(adapter, prepared, plain["pixel_values"].numpy()),
-        _prompt(prepared, plain["input_ids"][0].numpy()),
+        _prompt(prepared, plain["input_ids"][0].numpy(), not_compared(adapter)),
         _counts(prepared),
         _spelling(prepared),
+        _known(adapter, prepared),
         _order(prepared),
         _attentions(adapter, prepared),
     ]
@@ -45,10 +47,12 @@ def _pixels(adapter: DecoderAdapter, prepared: Prepared, theirs: np.ndarray) -> 
     if joined.shape != theirs.shape:
         return Check("pixels", ok=False, detail=f"shape {joined.shape}, the processor's {theirs.shape}")
     gap = float(np.abs(joined - theirs).max())
-    return Check("pixels", gap <= PIXEL_TOLERANCE, f"largest difference from the processor's: {gap:.1e}")
+    return Check("pixels", gap <= PIXEL_TOLERANCE, f"largest difference from the image processor's: {gap:.1e}")
 
 
-def _prompt(prepared: Prepared, theirs: np.ndarray) -> Check:
+def _prompt(prepared: Prepared, theirs: np.ndarray, reason: str) -> Check:
+    if reason:
+        return Check("prompt tokens", ok=None, detail=f"{reason}: not compared")
     own = prepared.state.prompt.ids
     if len(own) != len(theirs):
         return Check("prompt tokens", ok=False, detail=f"{len(own)} tokens, the processor makes {len(theirs)}")
@@ -80,6 +84,14 @@ def _spelling(prepared: Prepared) -> Check:
         missing += [char for k, char in enumerate(text) if not covered[k] and not char.isspace()]
     detail = f"characters without a token: {''.join(missing[:20])!r}" if missing else "every character has a token"
     return Check("text tokens", not missing, detail)
+
+
+def _known(adapter: DecoderAdapter, prepared: Prepared) -> Check:
+    """Which stretches of the texts the model reads as its unknown token, all alike to it."""
+    state: State = prepared.state
+    ids, unknown = state.prompt.ids, adapter.tokenizer.unk_token_id
+    found = [unknown_words(prepared.contents[name], ids, own, unknown) for name, own in state.prompt.parts.items()]
+    return check_known([word for words in found for word in words])
 
 
 def _order(prepared: Prepared) -> Check:

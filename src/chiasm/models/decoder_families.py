@@ -99,6 +99,14 @@ def image_token_id(config: Any) -> int:
     return int(found if found is not None else config.image_token_index)
 
 
+def placeholder_ids(config: Any, family: Family, tokenizer: Any) -> list[int]:
+    """Ids of the tokens that stand for pictures and videos, which a model must not be fed in an answer."""
+    names = ("image_token_id", "image_token_index", "video_token_id", "video_token_index")
+    found = {getattr(config, name, None) for name in names}
+    found.add(tokenizer.get_vocab().get(placeholder(family, tokenizer)))
+    return sorted(k for k in found if isinstance(k, int) and k >= 0)
+
+
 def form_of(
     config: Any, tokenizer: Any, template: str | None, order: Order, texts: Mapping[str, str]
 ) -> tuple[Form, bool | None]:

@@ -45,10 +45,18 @@ def plain_logits(adapter: DecoderAdapter, prepared: Prepared, suffix: Sequence[i
 def plain_inputs(adapter: DecoderAdapter, prepared: Prepared) -> dict[str, Any]:
     """What the processor makes of the whole sample, as tensors with one row."""
     state: State = prepared.state
-    processor = compat.load_processor(adapter.path)
+    processor, _ = compat.load_processor(adapter.path)
     found = _by_parts(adapter, state) if processor is None else _by_processor(adapter, prepared, processor)
     wanted = compat.parameters(adapter.model.forward) | {"input_ids", "attention_mask"}
     return {name: tensor for name, tensor in found.items() if name in wanted and name != "labels"}
+
+
+def not_compared(adapter: DecoderAdapter) -> str:
+    """Why the plain path is not the model's own processor, in words; ``""`` where it is.
+
+    The pixels then come from the model's own image processor all the same, but the prompt is the adapter's own.
+    """
+    return compat.load_processor(adapter.path)[1]
 
 
 def _by_processor(adapter: DecoderAdapter, prepared: Prepared, processor: Any) -> dict[str, Any]:
@@ -78,7 +86,10 @@ def _by_processor(adapter: DecoderAdapter, prepared: Prepared, processor: Any) -
 
 
 def _by_parts(adapter: DecoderAdapter, state: State) -> dict[str, Any]:
-    """Image processor and tokenizer each by itself, where the processor that joins them cannot be built."""
+    """Image processor and tokenizer each by itself, where the processor that joins them cannot be built.
+
+    The prompt is the adapter's own, so comparing the adapter's tokens with these says nothing (see `not_compared`).
+    """
     import torch
     from PIL import Image
 

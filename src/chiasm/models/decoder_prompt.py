@@ -39,14 +39,25 @@ class Prompt:
 
 
 def chat_form(tokenizer: Any, template: str, order: Order) -> Form:
-    """All parts as one message of the user, in the sample's order, by the model's chat template."""
+    """All parts as one message of the user, in the sample's order, by the model's chat template.
+
+    The form raises `ModelError` where the template is broken or refuses the message.
+    """
+    from jinja2 import TemplateError
 
     def write(texts: Mapping[str, str]) -> str:
         content = [{"type": kind, **({"text": texts[name]} if kind == "text" else {})} for name, kind in order]
         message = [{"role": "user", "content": content}]
-        written = tokenizer.apply_chat_template(
-            message, chat_template=template, tokenize=False, add_generation_prompt=True
-        )
+        try:
+            written = tokenizer.apply_chat_template(
+                message, chat_template=template, tokenize=False, add_generation_prompt=True
+            )
+        except (TemplateError, TypeError, ArithmeticError, LookupError) as error:  # what a template computes may fail
+            raise ModelError(
+                f"The model's chat template (chat_template.jinja, or chat_template in tokenizer_config.json) cannot "
+                f"write this sample: {type(error).__name__}: {error}. Put the template of the original model into the "
+                f"model's folder."
+            ) from error
         return str(written)
 
     return write

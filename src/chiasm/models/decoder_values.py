@@ -118,7 +118,7 @@ class DecoderValues:
         for one in self.passes:
             logits = self.forward.logits(rows, one.suffix, one.keep)
             for k, column in one.asks:
-                values[k] = read(logits, column, self.asks[k], self.target.scale).double().cpu().numpy()
+                values[k] = read(logits, column, self.asks[k], self.target.scale).float().cpu().double().numpy()
         return np.asarray(values[0] if len(values) == 1 else values[0] - values[1], np.float64)
 
 
@@ -257,8 +257,8 @@ class _Texts:
         return prompts, inverse
 
     def _check(self, prompt: Prompt) -> None:
-        for part, owners in self.owners.items():
-            if len(prompt.parts[part].positions) != len(owners):
+        for part in self.owners:
+            if not np.array_equal(prompt.parts[part].spans, self.state.prompt.parts[part].spans):
                 raise ModelError(
                     f"The tokens of part {part!r} change when another text is masked; mask all its texts the same way."
                 )

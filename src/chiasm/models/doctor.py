@@ -173,8 +173,9 @@ def _full(case: _Case, name: str) -> Check:
     if plain is None:
         return Check(name, None, f"v(N) = {full:.6g}; this adapter has no other path to compare with.")
     numbers = f"v(N) = {full:.6g}, plain forward pass = {plain:.6g}"
+    caveat = case.adapter.plain_caveat()
     if case.near(full, plain):
-        return _passed(name, f"{numbers}.")
+        return _passed(name, f"{numbers}. {caveat}".strip())
     advice = "Explanations would be of another model: compare pixel values, ids and masks of the two paths."
     return _failed(name, f"{numbers}: they differ by {abs(full - plain):.3g}. {advice}")
 

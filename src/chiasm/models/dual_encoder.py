@@ -283,7 +283,7 @@ class DualEncoderAdapter(PairAdapter):
         others = dict.fromkeys([*target.candidates, *([target.against] if target.against else [])])
         with torch.inference_mode():
             output = self.model(**self.plain_inputs(prepared, [own, *others]))
-        logits = output.logits_per_image[0].double().cpu().numpy()
+        logits = output.logits_per_image[0].float().cpu().double().numpy()
         scale = float(self.model.logit_scale.detach().float().exp())
         bias = float(self.model.logit_bias.detach().float()) if self._sigmoid else 0.0
         cosines = (logits - bias) / scale
@@ -361,7 +361,7 @@ def _unit(features: Any) -> Floats:
     """What a tower gives → unit vectors."""
     vectors = getattr(features, "pooler_output", features)  # before transformers 5 the tensor itself
     unit = vectors / vectors.norm(p=2, dim=-1, keepdim=True)
-    found: Floats = unit.double().cpu().numpy()
+    found: Floats = unit.float().cpu().double().numpy()
     if not np.isfinite(found).all():
         raise ModelError(
             "A tower gave a vector that is not finite; a model in half precision may overflow: load it with "

@@ -109,7 +109,7 @@ class BlipAdapter(PairAdapter):
                 f"{self.name!r} scores an answer among all texts, so candidates have no effect; leave them out (or "
                 f"give one of them as 'against')."
             )
-        own = self.generate(prepared)
+        own, complete = self.generate(prepared)
         if target.answer is None and not own:
             raise ModelError(f"{self.name!r} answers this question with nothing; give an answer to explain.")
         resolved = target if target.answer is not None else target.with_answer(own)
@@ -120,7 +120,7 @@ class BlipAdapter(PairAdapter):
             self._check_answer(text, resolved)
         chance = self._chance(prepared, own) if own else None
         explained = chance if answer == own else self._chance(prepared, answer)
-        return resolved, Prediction(own, chance, explained=answer, explained_probability=explained)
+        return resolved, Prediction(own, chance, explained=answer, explained_probability=explained, complete=complete)
 
     def _check_answer(self, answer: str, target: Target) -> None:
         ids = self.answer_ids(answer)
@@ -141,8 +141,11 @@ class BlipAdapter(PairAdapter):
         with torch.inference_mode():
             return float(np.exp(self.score(self.see(pixel_values), *self.collate([row]), target)[0]))
 
-    def generate(self, prepared: Prepared) -> str:
-        """The model's own answer to the whole sample, greedily; ``""`` if it ends at once."""
+    def generate(self, prepared: Prepared) -> tuple[str, bool]:
+        """The model's own answer to the whole sample, greedily, and whether it ended within `_LONGEST` tokens.
+
+        The answer is ``""`` if it ends at once.
+        """
         import torch
 
         with torch.inference_mode():
@@ -157,7 +160,8 @@ class BlipAdapter(PairAdapter):
                 num_beams=1,
             )
         text: str = self.tokenizer.decode(written[0], skip_special_tokens=True)
-        return text.strip()
+        ends = {self.model.config.text_config.sep_token_id, self.model.config.text_config.eos_token_id}
+        return text.strip(), int(written[0, -1]) in ends
 
     def values(
         self,
@@ -239,11 +243,11 @@ class BlipAdapter(PairAdapter):
 
     def _one(self, logits: Any, answer: str, target: Target) -> Floats:
         ids = self.answer_ids(answer)
-        table = logits(ids).double()
+        table = logits(ids).float().cpu().double()  # some devices have no float64
         if target.scale != "logit":
             table = table.log_softmax(dim=-1)
         places = range(len(ids)) if target.token is None else [target.token]
-        value: Floats = sum(table[:, k, ids[k]] for k in places).cpu().numpy()
+        value: Floats = sum(table[:, k, ids[k]] for k in places).numpy()
         return np.exp(value) if target.scale == "probability" else value
 
     def plain_value(self, prepared: Prepared, target: Target) -> float:

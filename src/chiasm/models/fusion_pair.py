@@ -21,10 +21,10 @@ from chiasm.core.sample import Sample
 from chiasm.modalities.alignment import token_players
 from chiasm.modalities.base import ContentMasker, Context, Masker, TokenMasker
 from chiasm.models import compat, weights
-from chiasm.models.base import Adapter, Prepared
+from chiasm.models.base import Adapter, Check, Prepared, check_known
 from chiasm.models.function import PerMask
 from chiasm.models.pixels import fit, patch_grid, pixels
-from chiasm.models.tokens import Encoded, PartTokens, encode, tokens_within
+from chiasm.models.tokens import Encoded, PartTokens, encode, tokens_within, unknown_words
 
 Floats = NDArray[np.float64]
 
@@ -329,6 +329,15 @@ class PairAdapter(Adapter):
                 "spans": spans,
             }
         }
+
+    def checks(self, sample: Sample) -> list[Check]:
+        """Words that the tokenizer does not know."""
+        prepared = self.prepare(sample)
+        state: PairState = prepared.state
+        if state.encoded is None or state.own is None:
+            return []
+        text = prepared.contents[state.text]
+        return [check_known(unknown_words(text, state.encoded.ids, state.own, self.tokenizer.unk_token_id))]
 
     def whole(self, prepared: Prepared) -> tuple[Any, TextRow]:
         """The unmasked picture as ``float[1, 3, H, W]`` and the unmasked text as a row."""

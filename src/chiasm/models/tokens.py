@@ -96,6 +96,19 @@ def tokens_within(encoded: Encoded, start: int, end: int, lead: int = 0) -> Part
     return PartTokens(positions.astype(np.int64), spans.astype(np.int64).reshape(-1, 2))
 
 
+def unknown_words(text: str, ids: NDArray[np.int64], own: PartTokens, unknown: int | None) -> list[str]:
+    """The stretches of a text that are read as the unknown token, which are all alike to the model.
+
+    Args:
+        text: the part's own text.
+        ids: ids of the whole input.
+        own: the part's tokens in it.
+        unknown: id of the unknown token, or ``None``.
+    """
+    places = zip(own.positions, own.spans, strict=True)
+    return [text[start:end].strip() for position, (start, end) in places if ids[position] == unknown]
+
+
 @dataclass(frozen=True)
 class Piece:
     """Where a part lies in a rendered prompt.

@@ -56,7 +56,9 @@ def test_part_values_are_within_the_budget(method, budget):
     assert values.computed == e.provenance.computed <= budget
     assert e.provenance.requested == e.provenance.computed + e.provenance.cached
     assert len(e.part_values) == 4
-    assert e.efficiency_gap == pytest.approx(0.0, abs=1e-9)
+    # A surrogate ("gp") fits the two ends closely; the others are efficient by construction.
+    closely = 0.02 * abs(e.full - e.empty) if e.provenance.method == "gp" else 1e-9
+    assert e.efficiency_gap == pytest.approx(0.0, abs=closely)
 
 
 def test_so_many_parts_that_their_values_would_eat_the_budget():
