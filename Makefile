@@ -10,7 +10,7 @@ READY  := $(VENV)/.ready
 demo: $(READY)
 	@mkdir -p out
 	$(BIN)/chiasm explain --model zoo:llava-shapes --image examples/scene.png \
-	  --text "What colour is the star?" --players grid:4x4,words --out out/demo.html --out out/demo.json
+	  --text "What colour is the star?" --scale probability --players grid:4x4,words --out out/demo.html --out out/demo.json
 
 test: lint types docs unit
 
