@@ -87,13 +87,16 @@ def test_explanation_finds_what_was_planted(model):
 
     truth = {"image": [[80.5, 90.4, 149.5, 155.9]], "text": [[19, 23]]}
     sample = cx.Sample(image=SCENE, text="What colour is the star?", truth=truth)
-    match = make_game(model, sample, players="grid:3x3,words")
-    e = cx.explain(model, sample, players="grid:3x3,words", budget=2048)
+    target = cx.Target("probability")
+    match = make_game(model, sample, players="grid:3x3,words", target=target)
+    e = cx.explain(model, sample, players="grid:3x3,words", target=target, budget=512)
     placement = match.prepared.contexts["image"].placement
     on = modalities.get("image").overlap(e.players["image"], sample.truth["image"], placement)
-    assert on[e.values["image"].argmax()] > 0.05
     assert e.values["image"].argmax() == on.argmax()
-    assert abs(e.efficiency_gap) < 1e-6
+    strongest = e.top_pairs(1)[0]
+    assert strongest.players == (("image", on.argmax()), ("text", 4))
+    assert strongest.value > 3 * strongest.error > 0
+    assert abs(e.efficiency_gap) < 0.02 * (e.full - e.empty)  # a surrogate: close, not by construction
 
 
 def test_fixed_text_leaves_only_image_players(model):
