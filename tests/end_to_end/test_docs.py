@@ -45,7 +45,7 @@ SET_UP = {
 #: commands that take many minutes; their figures stand in the docs, so they are named there
 LONG = {
     "python -m chiasm.zoo.evaluate llava-shapes",
-    "python benchmarks/planted.py llava-shapes",
+    "python benchmarks/planted.py llava-shapes --budget 400",
 }
 
 

@@ -95,7 +95,7 @@ def choose(n: int, index: Index, budget: int) -> tuple[str, str]:
     """The estimator behind ``method="auto"``, and why, in words.
 
     Exact where all 2^n values are within the budget; the Gaussian process to 64 players, where it was the closest on
-    every game that it was compared on (``python benchmarks/estimators.py``) and has standard errors; beyond that, for
+    the games of ``python benchmarks/estimators.py`` and has standard errors; beyond that, for
     SII, shapiq's regression from 2.5 values for each unknown on, and random orders below. Near one value for each
     unknown the regression's pairs are off by factors of hundreds, and it has no standard errors.
     """
