@@ -60,6 +60,9 @@ def test_photograph(model, photograph):
     assert e.prediction is not None
     assert e.prediction.answer
     assert np.isfinite(e.single).all()
+    assert not any("unknown to the tokenizer" in note for note in e.provenance.notes)
+    odd = cx.explain(model, cx.Sample(image=photograph, text="Who is it?"), players="grid:2x2,words", method="exact")
+    assert any("'Who'" in note and "unknown to the tokenizer" in note for note in odd.provenance.notes)
     assert e.full == pytest.approx(np.log(e.prediction.probability), abs=1e-4)
 
 

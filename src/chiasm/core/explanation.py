@@ -100,7 +100,7 @@ class PairBlocks(Mapping[tuple[str, str], Floats]):
         return p * (p + 1) // 2
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Explanation:
     """Values per player and, where the method has them, per pair of players. Values are raw: no clipping, no scaling.
 
@@ -132,6 +132,16 @@ class Explanation:
             array = getattr(self, name)
             if array is not None and array.shape != shape:
                 raise InvalidInput(f"{name} has shape {array.shape}; {n} players need {shape}.")
+
+    def __repr__(self) -> str:
+        """What was explained, how, and the strongest findings; never the arrays."""
+        p = self.provenance
+        answer = f"{self.prediction.answer!r}, " if self.prediction is not None else ""
+        players = ", ".join(f"{f.label} {f.value:+.3g}" for f in self.top(3))
+        pairs = ""
+        if self.pair is not None:
+            pairs = "; pairs: " + ", ".join(f"{' × '.join(f.labels)} {f.value:+.3g}" for f in self.top_pairs(3))
+        return f"Explanation({answer}{p.method} {p.index} of {p.target}, {self.players}; top: {players}{pairs})"
 
     @property
     def values(self) -> dict[str, Floats]:

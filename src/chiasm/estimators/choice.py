@@ -91,6 +91,11 @@ def default_budget(n: int, method: str = "auto") -> int:
     return min(1 << min(n, 62), max(low, min(high, 3 * unknowns(n))))
 
 
+def enough_for_gp(n: int) -> int:
+    """Values below which the Gaussian process has too few residuals to judge its own errors."""
+    return max(200, 4 * n)
+
+
 def choose(n: int, index: Index, budget: int) -> tuple[str, str]:
     """The estimator behind ``method="auto"``, and why, in words.
 
@@ -101,7 +106,7 @@ def choose(n: int, index: Index, budget: int) -> tuple[str, str]:
     """
     if n <= MOST_ENUMERATED and 2**n <= budget:
         return "exact", f"all 2^{n} = {2**n:,} values are within the budget"
-    if n <= _MOST_GP and n + 8 <= budget <= MOST_VALUES:
+    if n <= _MOST_GP and enough_for_gp(n) <= budget <= MOST_VALUES:
         return "gp", f"2^{n} values are beyond the budget, and it is the closest for up to {_MOST_GP} players"
     return _beyond_gp(n, index, budget)
 

@@ -18,7 +18,7 @@ from chiasm.core.players import Players
 from chiasm.core.provenance import Provenance
 from chiasm.estimators import estimators
 from chiasm.estimators.base import Estimate, Estimator
-from chiasm.estimators.choice import choose, default_budget, parse_method, whole
+from chiasm.estimators.choice import choose, default_budget, enough_for_gp, parse_method, whole
 
 #: more parts than this have no table of part values: 2^P values and 3^P terms are for eyes that will not read them
 _MOST_PARTS = 10
@@ -110,6 +110,9 @@ def explain_game(
     estimator = estimators.get(name)
     with game.allowance(allowed):
         found, part_values = _found_with_parts(game, estimator, wanted, allowed, seed=seed, on_estimate=on_estimate)
+    if name == "gp" and allowed < enough_for_gp(game.n):
+        least = enough_for_gp(game.n)
+        notes.append(f"with fewer than {least:,} values for {game.n} players the standard errors of gp are too small")
     unmet = int(np.isnan(found.pair).sum()) // 2
     if unmet:
         notes.append(f"{unmet:,} of {comb(game.n, 2):,} pairs never met within the budget and have no value; raise it")
@@ -168,7 +171,7 @@ def _found_with_parts(
     except BudgetTooSmall as error:
         if taken:
             raise BudgetTooSmall(
-                f"{error} ({taken} of the budget of {budget:,} went to values of whole parts.)"
+                f"{error} ({taken} of the budget of {budget:,} went to values of whole parts.) Raise the budget."
             ) from error
         raise
     if last is None:

@@ -120,4 +120,5 @@ def _provenance(adapter: Adapter, match: ModelGame) -> Provenance:
         fingerprint=adapter.fingerprint,
         segmenters=match.segmenters,
         maskers=match.maskers,
+        notes=match.notes,
     )

@@ -149,6 +149,11 @@ class Adapter(ABC):
         del sample
         return []
 
+    def notes(self, prepared: Prepared) -> list[str]:
+        """What a reader of an explanation of this sample must know, one sentence each; stands in the provenance."""
+        del prepared
+        return []
+
     def plain_value(self, prepared: Prepared, target: Target) -> float | None:
         """The target on the whole sample by the model's plain documented path (processor → forward), with none of
         the adapter's own shortcuts; ``None`` where there is no other path. The doctor compares it with v(N).

@@ -303,6 +303,13 @@ class DecoderAdapter(Adapter):
         """
         return self.forward.attentions(prepared.state.whole())
 
+    def notes(self, prepared: Prepared) -> list[str]:
+        """Words of the sample that the tokenizer does not know."""
+        from chiasm.models.decoder_checks import known
+
+        line = known(self, prepared)
+        return [] if line.ok else [line.detail]
+
     def checks(self, sample: Sample) -> list[Check]:
         """Checks of the decoder family; see ``decoder_checks``."""
         from chiasm.models.decoder_checks import run_checks

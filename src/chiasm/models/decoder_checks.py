@@ -30,7 +30,7 @@ def run_checks(adapter: DecoderAdapter, sample: Sample) -> list[Check]:
         _prompt(prepared, plain["input_ids"][0].numpy(), not_compared(adapter)),
         _counts(prepared),
         _spelling(prepared),
-        _known(adapter, prepared),
+        known(adapter, prepared),
         _order(prepared),
         _attentions(adapter, prepared),
     ]
@@ -86,7 +86,7 @@ def _spelling(prepared: Prepared) -> Check:
     return Check("text tokens", not missing, detail)
 
 
-def _known(adapter: DecoderAdapter, prepared: Prepared) -> Check:
+def known(adapter: DecoderAdapter, prepared: Prepared) -> Check:
     """Which stretches of the texts the model reads as its unknown token, all alike to it."""
     state: State = prepared.state
     ids, unknown = state.prompt.ids, adapter.tokenizer.unk_token_id

@@ -330,9 +330,15 @@ class PairAdapter(Adapter):
             }
         }
 
+    def notes(self, prepared: Prepared) -> list[str]:
+        """Words of the sample that the tokenizer does not know."""
+        return [line.detail for line in self._known(prepared) if not line.ok]
+
     def checks(self, sample: Sample) -> list[Check]:
         """Words that the tokenizer does not know."""
-        prepared = self.prepare(sample)
+        return self._known(self.prepare(sample))
+
+    def _known(self, prepared: Prepared) -> list[Check]:
         state: PairState = prepared.state
         if state.encoded is None or state.own is None:
             return []

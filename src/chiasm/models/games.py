@@ -28,6 +28,7 @@ class ModelGame:
         target: the resolved target.
         prediction: the model's answer on the whole sample.
         segmenters, maskers: part → name of what is used, for the provenance.
+        notes: what the adapter has to say about this sample.
     """
 
     game: Game
@@ -36,6 +37,7 @@ class ModelGame:
     prediction: Prediction
     segmenters: dict[str, str]
     maskers: dict[str, str]
+    notes: list[str]
 
 
 def by_part(choice: PartChoice, sample: Sample, what: str) -> dict[str, Any]:
@@ -136,4 +138,5 @@ def make_game(
         prediction=prediction,
         segmenters={name: describe(segmenter) for name, segmenter in segmenters.items()},
         maskers={name: masker.name for name, masker in hidden_by.items()},
+        notes=model.notes(prepared),
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from chiasm.view.numerals import number
+from chiasm.view.numerals import number, prints_as_zero
 
 RGB = tuple[int, int, int]
 
@@ -92,4 +92,10 @@ class Scale:
 
     def error(self, error: float) -> str:
         """``± 0.03``, or nothing where there is no standard error."""
-        return "" if math.isnan(error) else f"± {number(error, self.limit, signed=False)}"
+        if math.isnan(error):
+            return ""
+        if error > 0 and prints_as_zero(error, self.limit):
+            unit = number(self.limit or 1.0, self.limit, signed=False)
+            decimals = len(unit.partition(".")[2])
+            return f"± under {10.0**-decimals:.{decimals}f}"
+        return f"± {number(error, self.limit, signed=False)}"

@@ -349,3 +349,11 @@ def test_blocks_and_tops_know_their_parts():
         e.top(3, "c")
     with pytest.raises(UnknownName):
         e.top_pairs(3, ("a", "c"))
+
+
+def test_repr_is_one_readable_line():
+    text = repr(estimate(lambda c: c[:, 0] & c[:, 3], {"a": 2, "b": 2}))
+    assert "a 0 × b 1 +1" in text
+    assert "exact SII" in text
+    assert "array" not in text
+    assert "\n" not in text

@@ -76,13 +76,17 @@ def test_the_choice_follows_the_budget():
     sii = index("SII")
     assert choose(8, sii, 256)[0] == "exact"
     assert choose(8, sii, 255)[0] == "gp"
+    scarce = estimate(sparse_polynomial(14).values, {"a": 14}, method="gp", budget=100)
+    assert "the standard errors of gp are too small" in " ".join(scarce.provenance.notes)
     assert choose(64, index("FSII"), 8192)[0] == "gp"
     assert choose(64, sii, 8193)[0] == "kernelshap-iq"
     assert choose(65, sii, int(2.5 * unknowns(65)) - 1)[0] == "permutation"
     assert choose(65, sii, int(2.5 * unknowns(65)) + 1)[0] == "kernelshap-iq"
     assert choose(65, index("BII"), 5000)[0] == "permutation"
     assert choose(65, index("FSII"), 5000)[0] == "kernelshap-iq"
-    assert choose(16, sii, 20)[0] == "permutation"  # too few to fit anything
+    assert choose(16, sii, 199)[0] == "permutation"  # too few for gp to judge its own errors
+    assert choose(16, sii, 200)[0] == "gp"
+    assert choose(60, sii, 239)[0] == "permutation"
     for n in (1, 3, 12, 16, 40, 57, 200):
         assert default_budget(n) <= max(2048, min(8192, 3 * unknowns(n)))
     assert default_budget(4) == 16

@@ -270,3 +270,11 @@ def test_details_tell_how_the_numbers_were_made():
     assert dict(details(samples.odd()["no pairs"]))["Index"] == "occlusion"
     assert dict(details(samples.odd()["one player"]))["Standard error"] == "none: the values are exact"
     assert "text: present" in dict(details(samples.odd()["fixed part"]))["Held fixed"]
+
+
+def test_a_small_error_is_not_printed_as_none():
+    from chiasm.view.colours import Scale
+
+    assert Scale(1.0).error(0.001) == "± under 0.01"
+    assert Scale(1.0).error(0.0) == "± 0.00"
+    assert Scale(1.0).error(0.03) == "± 0.03"
