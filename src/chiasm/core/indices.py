@@ -1,7 +1,7 @@
 """Indices: which quantity is wanted of a game.
 
 Every index for a pair is one integral, φ_ij = ∫ E_{S~Bernoulli(q)}[Δ_ij(S)] dμ(q), and the index is the measure μ;
-the same holds for single players with ∂_i. (METHODS: Shapley interaction, Banzhaf, Shapley-Taylor and Faith-Shap
+the same holds for single players with ∂_i. (Shapley interaction, Banzhaf, Shapley-Taylor and Faith-Shap
 indices in one form.) From μ follow the weights of a coalition by its size, which is all that exact values and most
 estimators need.
 """

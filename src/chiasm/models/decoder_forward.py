@@ -41,7 +41,7 @@ class Forward:
     """The plain forward pass of a decoder model on rows of unequal length.
 
     Positions are those of the whole row whatever is hidden in it, and are always given: left to itself, a model
-    would count on over hidden tokens in one mode and not in another (see FEASIBILITY, pitfall 5).
+    would count on over hidden tokens in ``generate`` and not in ``forward``.
 
     Args:
         model: the model.

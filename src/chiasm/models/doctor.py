@@ -1,4 +1,4 @@
-"""Whether an adapter tells the truth about its model: the checks behind ``chiasm doctor`` (DESIGN.md, rule 4).
+"""Whether an adapter tells the truth about its model: the checks behind ``chiasm doctor``.
 
 An explanation is worth as much as the values it is made of. Each check states in words what was measured, what it
 means, and, where it failed, what to do.
