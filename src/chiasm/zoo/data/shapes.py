@@ -9,8 +9,8 @@ import numpy as np
 
 from chiasm.core.errors import InvalidInput, UnknownName
 from chiasm.core.sample import Sample
-from chiasm.zoo.questions import KINDS, Question, ask
-from chiasm.zoo.scenes import Scene, draw_scene, render
+from chiasm.zoo.data.questions import KINDS, Question, ask
+from chiasm.zoo.data.scenes import Scene, draw_scene, render
 
 _STREAM: Final = 0x5A9E5
 """Keeps the random numbers of the data set apart from those of training, whatever the seeds."""

@@ -6,8 +6,9 @@ import re
 from functools import lru_cache
 from typing import Any, Final
 
-from chiasm.zoo.questions import ANSWERS, PHRASES, PLURALS
-from chiasm.zoo.scenes import COLOURS, SHAPES
+from chiasm.zoo.data.captions import CAPTIONS
+from chiasm.zoo.data.phrases import ANSWERS, PHRASES, PLURALS, RELATIONS
+from chiasm.zoo.data.scenes import COLOURS, SHAPES
 
 PAD, UNKNOWN, MASK, END, IMAGE, USER, ASSISTANT = SPECIAL = (
     "<pad>",
@@ -19,12 +20,15 @@ PAD, UNKNOWN, MASK, END, IMAGE, USER, ASSISTANT = SPECIAL = (
     "<assistant>",
 )
 
+_FILLERS: Final = ("larger", "bigger", "smaller", "greatest", "smallest", "sum", "total", "even", "odd", "color")
+"""Words that fill a place in a phrase and are in no other list."""
+
 
 def _vocabulary() -> dict[str, int]:
-    plain = {"color"} | set(COLOURS) | set(SHAPES) | set(PLURALS.values()) | set(ANSWERS) | {".", ","}
-    for phrases in PHRASES.values():
-        for phrase in phrases:
-            plain |= set(re.findall(r"\w+|[^\w\s]", re.sub(r"{\w+}", " ", phrase).lower()))
+    plain = set(COLOURS) | set(SHAPES) | set(PLURALS.values()) | set(ANSWERS) | set(_FILLERS) | {".", ","}
+    phrases = [phrase for several in (*PHRASES.values(), *CAPTIONS.values(), tuple(RELATIONS)) for phrase in several]
+    for phrase in phrases:
+        plain |= set(re.findall(r"\w+|[^\w\s]", re.sub(r"{\w+}", " ", phrase).lower()))
     return {word: number for number, word in enumerate([*SPECIAL, *sorted(plain)])}
 
 

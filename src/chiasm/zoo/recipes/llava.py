@@ -7,22 +7,24 @@ from typing import Any, Final
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the library's own convention
-from torch import Tensor, nn
+from torch import Tensor
 
-from chiasm.zoo.packing import IGNORED, Geometry, PackedBatches, PictureBatches
-from chiasm.zoo.questions import KINDS
-from chiasm.zoo.scenes import COLOURS, SHAPES
-from chiasm.zoo.training import Measures, Phase, Plan
-from chiasm.zoo.words import END, IMAGE, PAD, VOCABULARY, tokenizer
+from chiasm.zoo.data.words import END, IMAGE, PAD, VOCABULARY, tokenizer
+from chiasm.zoo.recipes.losses import attention_mask, draw_weights, patch_heads, patch_loss, place_loss, right_answers
+from chiasm.zoo.recipes.packing import PackedBatches
+from chiasm.zoo.recipes.pictures import PictureBatches
+from chiasm.zoo.recipes.training import Measures, Phase, Plan
 
 NAME: Final = "llava-shapes"
 PATCH: Final = 16
-GEOMETRY: Final = Geometry(side=128, grid=8)
-TOWER_STEPS: Final = 1000
-JOINT_STEPS: Final = 7000
+SIDE: Final = 128
+"""Width and height of the picture that the model sees, in pixels."""
+GRID: Final = SIDE // PATCH
+TOWER_STEPS: Final = 400
+JOINT_STEPS: Final = 4000
 
 _PATCH_WEIGHT: Final = 0.5
-_CENTRE_WEIGHT: Final = 1.0
+_PLACE_WEIGHT: Final = 1.5
 
 _TEMPLATE: Final = (
     "{% for message in messages %}"
@@ -43,7 +45,7 @@ def processor() -> Any:
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
     pictures = CLIPImageProcessorPil(
-        size={"height": GEOMETRY.side, "width": GEOMETRY.side},
+        size={"height": SIDE, "width": SIDE},
         resample=3,
         do_resize=True,
         do_center_crop=False,
@@ -83,7 +85,7 @@ def build(width: int = 128, tower_layers: int = 3, layers: int = 4, heads: int =
         intermediate_size=2 * width,
         num_hidden_layers=tower_layers,
         num_attention_heads=heads,
-        image_size=GEOMETRY.side,
+        image_size=SIDE,
         patch_size=PATCH,
         projection_dim=width,
     )
@@ -102,36 +104,15 @@ def build(width: int = 128, tower_layers: int = 3, layers: int = 4, heads: int =
         vision_config=tower,
         text_config=language,
         image_token_index=VOCABULARY[IMAGE],
-        image_seq_length=GEOMETRY.grid**2,
+        image_seq_length=GRID**2,
         vision_feature_layer=-1,  # the usual -2 would leave the tower's last layer untrained
         vision_feature_select_strategy="default",
         tie_word_embeddings=False,
         **ends,
     )
     model = LlavaForConditionalGeneration(config)
-    _draw_weights(model)
+    draw_weights(model)
     return model
-
-
-def _draw_weights(model: Any) -> None:
-    """Larger weights than the library's: its 0.02 suits large models and leaves one of this size at a plateau."""
-    for name, weight in model.named_parameters():
-        if "patch_embedding" in name:
-            nn.init.normal_(weight, std=weight[0].numel() ** -0.5)
-        elif weight.ndim == 2 and "embed" in name:
-            nn.init.normal_(weight, std=0.5 if "position" in name else 1.0)
-        elif weight.ndim == 2:
-            nn.init.normal_(weight, std=min(0.09, weight.shape[-1] ** -0.5))
-
-
-def attention_mask(segments: Tensor, hidden: Tensor) -> Tensor:
-    """Additive mask float[batch, 1, length, length] of packed rows: causal, each question with the prefix alone."""
-    length = segments.shape[1]
-    allowed = (segments[:, :, None] == segments[:, None, :]) | (segments[:, None, :] == 0)
-    allowed &= torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
-    allowed &= ~hidden[:, None, :]
-    blocked = torch.finfo(torch.float32).min
-    return torch.zeros(allowed.shape, device=segments.device).masked_fill(~allowed, blocked)[:, None]
 
 
 def encode_pictures(model: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -156,62 +137,24 @@ def packed_logits(model: Any, batch: dict[str, Tensor], images: Tensor) -> Tenso
     return model.lm_head(states[rows, batch["asked"]])
 
 
-def _heads(width: int) -> Any:
-    """Heads that read a patch's colour, shape and object centre in training, and are thrown away after it."""
-    return nn.ModuleDict(
-        {
-            "colour": nn.Linear(width, len(COLOURS) + 1),
-            "shape": nn.Linear(width, len(SHAPES) + 1),
-            "tower centre": nn.Linear(width, 2),
-            "token centre": nn.Linear(width, 2),
-        }
-    )
-
-
-def _patch_loss(heads: Any, batch: dict[str, Tensor], patches: Tensor) -> tuple[Tensor, Measures]:
-    """Cross-entropy of patch colour and shape; background counts a quarter, hidden patches not at all."""
-    loss = torch.zeros((), device=patches.device)
-    measures: Measures = {}
-    for name in ("colour", "shape"):
-        logits, labels = heads[name](patches).flatten(0, 1).float(), batch[name].flatten()
-        weight = torch.ones(logits.shape[1], device=logits.device)
-        weight[0] = 0.25
-        loss = loss + F.cross_entropy(logits, labels, weight, ignore_index=IGNORED)
-        objects = labels > 0
-        measures[f"patch {name}"] = (((logits.argmax(-1) == labels) & objects).sum(), objects.sum())
-    return loss, measures
-
-
-def _centre_loss(head: Any, batch: dict[str, Tensor], features: Tensor) -> Tensor:
-    """Mean squared error of the centre that each visible patch predicts."""
-    error = (head(features).float() - batch["centre"]).square().mean(-1)
-    shown = (batch["colour"] != IGNORED).float()
-    return (error * shown).sum() / shown.sum().clamp(min=1)
-
-
 def _tower_loss(model: Any, heads: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Measures]:
     patches, _ = encode_pictures(model, batch["pixels"])
-    loss, measures = _patch_loss(heads, batch, patches)
-    return loss + 2 * _centre_loss(heads["tower centre"], batch, patches), measures
+    loss, measures = patch_loss(heads, batch, patches)
+    return loss + 2 * place_loss(heads["place"], batch, patches), measures
 
 
 def _joint_loss(model: Any, heads: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Measures]:
     patches, images = encode_pictures(model, batch["pixels"])
     logits = packed_logits(model, batch, images).float()
     answers = F.cross_entropy(logits.flatten(0, 2), batch["labels"].flatten())
-    patch_loss, measures = _patch_loss(heads, batch, patches)
-    centre = _centre_loss(heads["token centre"], batch, images)
+    shown, measures = patch_loss(heads, batch, patches)
+    place = place_loss(heads["token place"], batch, images)
     right = logits[:, :, 0].argmax(-1) == batch["labels"][:, :, 0]
-    clean = batch["whole"] & ~batch["masked"][:, None]
-    for number, kind in enumerate(KINDS):
-        chosen = clean & (batch["kinds"] == number)
-        measures[kind] = ((right & chosen).sum(), chosen.sum())
-    measures["masked"] = ((right & ~clean).sum(), (~clean).sum())
-    return answers + _PATCH_WEIGHT * patch_loss + _CENTRE_WEIGHT * centre, measures
+    return answers + _PATCH_WEIGHT * shown + _PLACE_WEIGHT * place, measures | right_answers(right, batch)
 
 
 def plan(seed: int = 0, steps_scale: float = 1.0) -> Plan:
-    """The recipe: the vision tower with patch heads first, then everything, twelve questions packed for each image.
+    """The recipe: the vision tower with patch heads first, then everything, twelve questions packed for each picture.
 
     Args:
         seed: of weights and data.
@@ -221,12 +164,13 @@ def plan(seed: int = 0, steps_scale: float = 1.0) -> Plan:
     model = build()
     # Eager attention has a deterministic backward pass on a GPU, and at this size nothing is faster.
     model.set_attn_implementation("eager")
-    heads = _heads(model.config.text_config.hidden_size)
+    width = model.config.text_config.hidden_size
+    heads = patch_heads(width, width)
     tower_steps, joint_steps = (max(1, round(steps * steps_scale)) for steps in (TOWER_STEPS, JOINT_STEPS))
     tower = Phase(
         name="tower",
         steps=tower_steps,
-        batches=PictureBatches(GEOMETRY, seed, tower_steps),
+        batches=PictureBatches(SIDE, GRID, seed, tower_steps),
         loss=partial(_tower_loss, model, heads),
         parameters=[*model.model.vision_tower.parameters(), *heads.parameters()],
         learning_rate=2e-3,
@@ -234,7 +178,7 @@ def plan(seed: int = 0, steps_scale: float = 1.0) -> Plan:
     joint = Phase(
         name="joint",
         steps=joint_steps,
-        batches=PackedBatches(GEOMETRY, seed, joint_steps),
+        batches=PackedBatches(SIDE, GRID, seed, joint_steps),
         loss=partial(_joint_loss, model, heads),
         parameters=[*model.parameters(), *heads.parameters()],
         learning_rate=1.5e-3,

@@ -1,0 +1,1 @@
+"""The data sets with planted truth: scenes, questions, captions, and what decides each answer."""

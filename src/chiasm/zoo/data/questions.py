@@ -1,0 +1,279 @@
+"""Questions about a scene, with the objects and the words that decide the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from chiasm.zoo.data.phrases import PHRASES, PLACES, PLURALS, RELATIONS, SIZES, fill, pick
+from chiasm.zoo.data.scenes import COLOURS, DIGITS, SHAPES, SIDE, Item, Scene
+
+HARD: Final = 0.9
+"""Share of "no" questions that take colour and shape from two objects of the scene, where that is possible."""
+SMALL, LARGE = 27.0, 33.0
+"""A shape of at most the one radius is small, of at least the other large; about those between nobody asks."""
+SIZE_GAP: Final = 6.0
+"""Least difference of two radii that are compared, in pixels."""
+POSITION_GAP: Final = 20.0
+"""Least distance in pixels, along the axis asked about, of two objects, or of an object from the middle."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question and its truth.
+
+    Attributes:
+        kind: a kind of `KINDS`.
+        text: the question.
+        answer: one of `ANSWERS`.
+        words: character spans (start, end) of the words that decide, in reading order.
+        items: indices of the scene's objects that decide.
+        hard: for existence "no": the colour and the shape are both in the scene, on different objects.
+    """
+
+    kind: str
+    text: str
+    answer: str
+    words: tuple[tuple[int, int], ...]
+    items: tuple[int, ...]
+    hard: bool = False
+
+
+def _phrase(
+    rng: np.random.Generator, kind: str, phrases: str, answer: str, items: tuple[int, ...], **words: str
+) -> Question:
+    text, spans = fill(pick(rng, PHRASES[phrases]), words)
+    return Question(kind, text, answer, spans, items)
+
+
+def _where(scene: Scene, colour: str | None = None, shape: str | None = None) -> tuple[int, ...]:
+    return tuple(
+        index for index, item in enumerate(scene.items) if colour in (None, item.colour) and shape in (None, item.shape)
+    )
+
+
+def _unique(scene: Scene) -> list[int]:
+    """Objects that their colour and shape tell from all others."""
+    return [i for i, item in enumerate(scene.items) if len(_where(scene, item.colour, item.shape)) == 1]
+
+
+def _two(scene: Scene, rng: np.random.Generator) -> tuple[int, int] | None:
+    """Two objects that can be named."""
+    unique = _unique(scene)
+    if len(unique) < 2:
+        return None
+    first, second = rng.permutation(len(unique))[:2]
+    return unique[first], unique[second]
+
+
+def _names(first: Item, second: Item | None = None) -> dict[str, str]:
+    names = {"colour": first.colour, "shape": first.shape}
+    return names if second is None else names | {"colour2": second.colour, "shape2": second.shape}
+
+
+def _ask_colour(scene: Scene, rng: np.random.Generator) -> Question | None:
+    single = [shape for shape in SHAPES if len(_where(scene, shape=shape)) == 1]
+    if not single:
+        return None
+    shape = pick(rng, single)
+    items = _where(scene, shape=shape)
+    return _phrase(rng, "colour", "colour", scene.items[items[0]].colour, items, shape=shape)
+
+
+def _ask_shape(scene: Scene, rng: np.random.Generator) -> Question | None:
+    single = [colour for colour in COLOURS if len(_where(scene, colour=colour)) == 1]
+    if not single:
+        return None
+    colour = pick(rng, single)
+    items = _where(scene, colour=colour)
+    return _phrase(rng, "shape", "shape", scene.items[items[0]].shape, items, colour=colour)
+
+
+def _ask_size(scene: Scene, rng: np.random.Generator) -> Question | None:
+    clear = [i for i in _unique(scene) if not SMALL < scene.items[i].radius < LARGE]
+    if not clear:
+        return None
+    index = clear[int(rng.integers(len(clear)))]
+    item = scene.items[index]
+    answer = SIZES[int(item.radius >= LARGE)]
+    return _phrase(rng, "size", "size", answer, (index,), **_names(item))
+
+
+def _absent(scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
+    """A colour and a shape that no single object has together."""
+    present = {(item.colour, item.shape) for item in scene.items}
+    mixed = sorted({(a.colour, b.shape) for a in scene.items for b in scene.items} - present)
+    if mixed and rng.random() < HARD:
+        return mixed[int(rng.integers(len(mixed)))]
+    others = [(colour, shape) for colour in COLOURS for shape in SHAPES if (colour, shape) not in present]
+    return others[int(rng.integers(len(others)))]
+
+
+def _ask_existence(scene: Scene, rng: np.random.Generator) -> Question:
+    there = rng.random() < 0.5
+    if there:
+        item: Item = scene.items[int(rng.integers(len(scene.items)))]
+        colour, shape = item.colour, item.shape
+    else:
+        colour, shape = _absent(scene, rng)
+    text, words = fill(pick(rng, PHRASES["existence"]), {"colour": colour, "shape": shape})
+    hard = not there and bool(_where(scene, colour=colour)) and bool(_where(scene, shape=shape))
+    return Question("existence", text, "yes" if there else "no", words, _where(scene, colour, shape), hard)
+
+
+def _ask_counting(scene: Scene, rng: np.random.Generator) -> Question:
+    item: Item = scene.items[int(rng.integers(len(scene.items)))]
+    of_scene = rng.random() < 0.85
+    if rng.random() < 0.5:
+        colour = item.colour if of_scene else pick(rng, list(COLOURS))
+        items = _where(scene, colour=colour)
+        return _phrase(rng, "counting", "counting colour", str(len(items)), items, colour=colour)
+    shape = item.shape if of_scene else pick(rng, SHAPES)
+    items = _where(scene, shape=shape)
+    return _phrase(rng, "counting", "counting shape", str(len(items)), items, shapes=PLURALS[shape])
+
+
+def direction(first: Item, second: Item, *, across: bool) -> str | None:
+    """Where ``first`` lies seen from ``second``, or ``None`` if they are too close along that axis to say."""
+    distance = first.x - second.x if across else first.y - second.y
+    if abs(distance) < POSITION_GAP:
+        return None
+    return (("left", "right") if across else ("above", "below"))[int(distance > 0)]
+
+
+def _ask_relation(scene: Scene, rng: np.random.Generator) -> Question | None:
+    two = _two(scene, rng)
+    if two is None:
+        return None
+    first, second = scene.items[two[0]], scene.items[two[1]]
+    names, across = _names(first, second), rng.random() < 0.5
+    truth = direction(first, second, across=across)
+    if truth is None:
+        return None
+    if rng.random() < 0.3:
+        return _phrase(rng, "relation", "relation across" if across else "relation down", truth, two, **names)
+    possible = [name for name, (way, other) in RELATIONS.items() if truth in (way, other)]
+    relation = pick(rng, possible)
+    answer = "yes" if RELATIONS[relation][0] == truth else "no"
+    return _phrase(rng, "relation", "relation", answer, two, relation=relation, **names)
+
+
+def _ask_comparison(scene: Scene, rng: np.random.Generator) -> Question | None:
+    two = _two(scene, rng)
+    if two is None:
+        return None
+    first, second = scene.items[two[0]], scene.items[two[1]]
+    if abs(first.radius - second.radius) < SIZE_GAP:
+        return None
+    order = pick(rng, ("larger", "bigger", "smaller"))
+    answer = "yes" if (first.radius > second.radius) == (order != "smaller") else "no"
+    return _phrase(rng, "comparison", "comparison", answer, two, order=order, **_names(first, second))
+
+
+def _outermost(scene: Scene, place: str) -> int | None:
+    """The object nearest to that border, if no other comes close."""
+    reach = [{"left": -i.x, "right": i.x, "top": -i.y, "bottom": i.y}[place] for i in scene.items]
+    order = np.argsort(reach)
+    return None if reach[order[-1]] - reach[order[-2]] < POSITION_GAP else int(order[-1])
+
+
+def _ask_naming(scene: Scene, rng: np.random.Generator) -> Question | None:
+    if rng.random() < 0.5:
+        index = int(rng.integers(len(scene.items)))  # no two digits of a scene share a colour
+        item = scene.items[index]
+        return _phrase(rng, "naming", "naming colour", item.shape, (index,), colour=item.colour)
+    place = pick(rng, PLACES)
+    outer = _outermost(scene, place)
+    if outer is None:
+        return None
+    phrases = "naming place" if place in ("left", "right") else "naming height"
+    return _phrase(rng, "naming", phrases, scene.items[outer].shape, (outer,), place=place)
+
+
+def _ask_place(scene: Scene, rng: np.random.Generator) -> Question | None:
+    index, across = int(rng.integers(len(scene.items))), rng.random() < 0.5
+    item = scene.items[index]
+    distance = (item.x if across else item.y) - SIDE / 2
+    if abs(distance) < POSITION_GAP:
+        return None
+    answer = (("left", "right") if across else ("top", "bottom"))[int(distance > 0)]
+    return _phrase(rng, "place", "place across" if across else "place down", answer, (index,), digit=item.shape)
+
+
+def _everything(scene: Scene) -> tuple[int, ...]:
+    return tuple(range(len(scene.items)))
+
+
+def _ask_larger(scene: Scene, rng: np.random.Generator) -> Question:
+    order = pick(rng, ("greatest", "smallest"))
+    answer = (max if order == "greatest" else min)(item.shape for item in scene.items)
+    return _phrase(rng, "larger", "larger", answer, _everything(scene), order=order)
+
+
+def _ask_sum(scene: Scene, rng: np.random.Generator) -> Question | None:
+    if len(scene.items) != 2:
+        return None
+    answer = str(sum(int(item.shape) for item in scene.items))
+    return _phrase(rng, "sum", "sum", answer, _everything(scene), sum=pick(rng, ("sum", "total")))
+
+
+def _ask_parity(scene: Scene, rng: np.random.Generator) -> Question:
+    index = int(rng.integers(len(scene.items)))
+    item, parity = scene.items[index], pick(rng, ("even", "odd"))
+    answer = "yes" if int(item.shape) % 2 == int(parity == "odd") else "no"
+    return _phrase(rng, "parity", "parity", answer, (index,), colour=item.colour, parity=parity)
+
+
+GRID: Final = 8
+"""Columns and rows that position questions speak of."""
+
+
+def _ask_position(scene: Scene, rng: np.random.Generator) -> Question | None:
+    unique = _unique(scene)
+    if not unique or scene.items[0].shape in DIGITS:
+        return None
+    index, across = unique[int(rng.integers(len(unique)))], rng.random() < 0.5
+    item = scene.items[index]
+    answer = str(1 + int((item.x if across else item.y) * GRID / SIDE))
+    phrases = "position across" if across else "position down"
+    return _phrase(rng, "position", phrases, answer, (index,), **_names(item))
+
+
+_SHAPES: Final[dict[str, Callable[[Scene, np.random.Generator], Question | None]]] = {
+    "colour": _ask_colour,
+    "shape": _ask_shape,
+    "size": _ask_size,
+    "existence": _ask_existence,
+    "counting": _ask_counting,
+    "relation": _ask_relation,
+    "comparison": _ask_comparison,
+}
+_DIGITS: Final[dict[str, Callable[[Scene, np.random.Generator], Question | None]]] = {
+    "naming": _ask_naming,
+    "place": _ask_place,
+    "larger": _ask_larger,
+    "sum": _ask_sum,
+    "parity": _ask_parity,
+}
+KINDS: Final = {"shapes": tuple(_SHAPES), "digits": tuple(_DIGITS)}
+"""Family of scenes → the types of question about it."""
+DRILL: Final = "position"
+"""A type that only training asks, about shapes: it teaches where things are, which relations then build on."""
+_ASKERS: Final = _SHAPES | _DIGITS | {DRILL: _ask_position}
+
+
+def ask(scene: Scene, kind: str, rng: np.random.Generator) -> Question | None:
+    """A random question of one kind about the scene.
+
+    Args:
+        scene: what the question is about.
+        kind: a kind that `KINDS` has for the scene's family, or `DRILL`.
+        rng: source of all chance.
+
+    Returns:
+        The question, or ``None`` if the scene (or this throw of the dice) allows none of that kind.
+    """
+    return _ASKERS[kind](scene, rng)

@@ -1,0 +1,95 @@
+"""Losses that every recipe shares: what each patch shows, read by heads that are thrown away, and the answers."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the library's own convention
+from torch import Tensor, nn
+
+from chiasm.zoo.data.scenes import COLOURS
+from chiasm.zoo.recipes.packing import TYPES
+from chiasm.zoo.recipes.pictures import FORMS, IGNORED
+from chiasm.zoo.recipes.training import Measures
+
+_BACKGROUND: Final = 0.25
+"""Weight of a patch without an object."""
+
+
+def patch_heads(width: int, token_width: int | None = None) -> Any:
+    """Heads that read colour, form and place of the object on a patch.
+
+    Args:
+        width: of the vision tower's features.
+        token_width: of the image tokens that the language model gets; none if ``None``.
+    """
+    heads = {
+        "colour": nn.Linear(width, len(COLOURS) + 1),
+        "form": nn.Linear(width, len(FORMS) + 1),
+        "place": nn.Linear(width, 3),
+    }
+    if token_width is not None:
+        heads["token place"] = nn.Linear(token_width, 3)
+    return nn.ModuleDict(heads)
+
+
+def patch_loss(heads: Any, batch: dict[str, Tensor], patches: Tensor) -> tuple[Tensor, Measures]:
+    """Cross-entropy of colour and form; background counts a quarter, hidden patches not at all."""
+    loss = torch.zeros((), device=patches.device)
+    measures: Measures = {}
+    for name in ("colour", "form"):
+        logits, labels = heads[name](patches).flatten(0, 1).float(), batch[name].flatten()
+        weight = torch.ones(logits.shape[1], device=logits.device)
+        weight[0] = _BACKGROUND
+        loss = loss + F.cross_entropy(logits, labels, weight, ignore_index=IGNORED)
+        objects = labels > 0
+        measures[f"patch {name}"] = (((logits.argmax(-1) == labels) & objects).sum(), objects.sum())
+    return loss, measures
+
+
+def place_loss(head: Any, batch: dict[str, Tensor], features: Tensor) -> Tensor:
+    """Mean squared error of centre and radius that each visible patch predicts.
+
+    Relations hang on it: without such a loss on the image tokens, no position reaches the language model.
+    """
+    error = (head(features).float() - batch["place"]).square().mean(-1)
+    shown = (batch["colour"] != IGNORED).float()
+    return (error * shown).sum() / shown.sum().clamp(min=1)
+
+
+def right_answers(right: Tensor, batch: dict[str, Tensor]) -> Measures:
+    """Accuracy by type of question where nothing is hidden, and over all where something is.
+
+    Args:
+        right: whether each answer is right, bool[pictures, questions].
+        batch: with ``whole``, ``masked`` and ``kinds``.
+    """
+    measures: Measures = {}
+    clean = batch["whole"] & ~batch["masked"][:, None]
+    for number, kind in enumerate(TYPES):
+        chosen = clean & (batch["kinds"] == number)
+        measures[kind] = ((right & chosen).sum(), chosen.sum())
+    measures["masked"] = ((right & ~clean).sum(), (~clean).sum())
+    return measures
+
+
+def attention_mask(segments: Tensor, hidden: Tensor) -> Tensor:
+    """Additive mask float[batch, 1, length, length] of packed rows: causal, each question with the prefix alone."""
+    length = segments.shape[1]
+    allowed = (segments[:, :, None] == segments[:, None, :]) | (segments[:, None, :] == 0)
+    allowed &= torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
+    allowed &= ~hidden[:, None, :]
+    blocked = torch.finfo(torch.float32).min
+    return torch.zeros(allowed.shape, device=segments.device).masked_fill(~allowed, blocked)[:, None]
+
+
+def draw_weights(model: Any) -> None:
+    """Larger weights than the library's: its 0.02 suits large models and leaves one of this size at a plateau."""
+    for name, weight in model.named_parameters():
+        if weight.ndim >= 4:
+            nn.init.normal_(weight, std=weight[0].numel() ** -0.5)
+        elif weight.ndim >= 2 and "embed" in name:
+            nn.init.normal_(weight, std=0.5 if "position" in name else 1.0)
+        elif weight.ndim == 2:
+            nn.init.normal_(weight, std=min(0.09, weight.shape[-1] ** -0.5))
