@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test install lint types unit docs browser clean
+.PHONY: demo test install lint types unit docs browser wheel clean
 
 demo: $(READY)
 	@mkdir -p out
@@ -40,6 +40,10 @@ docs: $(READY)
 
 unit: $(READY) browser
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+# Slow, so no part of `make test`: builds the wheel and uses it in an empty environment.
+wheel: $(READY)
+	PYTHON=$(BIN)/python sh scripts/wheel.sh
 
 browser:
 	@sh scripts/chromium.sh

@@ -25,6 +25,7 @@ _WHERE = {
     "dataset": "chiasm.zoo",
     "estimate": "chiasm.estimators.estimate",
     "explain": "chiasm.explainers.explain",
+    "export": "chiasm.zoo.data.export",
     "load": "chiasm.models.hub",
     "make_game": "chiasm.models.games",
 }
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from chiasm.models.games import make_game as make_game
     from chiasm.models.hub import load as load
     from chiasm.zoo import dataset as dataset
+    from chiasm.zoo.data.export import export as export
 
 
 def __getattr__(name: str) -> Any:

@@ -55,9 +55,9 @@ def sample_for(adapter: Adapter, model: str, parts: dict[str, str]) -> Sample:
         parts: what was given; kinds that are given are not filled up.
     """
     from chiasm.core.sample import Sample, kind_of
-    from chiasm.zoo import DATASETS, dataset
+    from chiasm.zoo import dataset, datasets
 
-    trained_on = next((name for name in DATASETS if model.startswith("zoo:") and model.endswith(name)), None)
+    trained_on = next((name for name in datasets if model.startswith("zoo:") and model.endswith(name)), None)
     if trained_on is not None and not parts:
         return dataset(trained_on, 1)[0]
     given = {kind_of(name) for name in parts}

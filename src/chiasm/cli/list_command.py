@@ -23,6 +23,7 @@ class What(StrEnum):
     segmenters = "segmenters"
     maskers = "maskers"
     views = "views"
+    datasets = "datasets"
 
 
 def list_things(
@@ -30,7 +31,7 @@ def list_things(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="For programs: a list of objects.")] = False,
 ) -> None:
-    """List models, estimators, indices, segmenters, maskers or views."""
+    """List models, estimators, indices, segmenters, maskers, views or data sets."""
     rows = _LISTS[what]()
     if as_json:
         typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
@@ -83,6 +84,25 @@ def _views() -> list[Row]:
     from chiasm.core.registry import views
 
     return [{"name": name, "summary": entry.summary} for name, entry in views.entries().items()]
+
+
+def _datasets() -> list[Row]:
+    from chiasm.zoo import datasets
+    from chiasm.zoo.data.contents import templates
+
+    rows = []
+    for name, entry in datasets.entries().items():
+        phrases = templates(name)
+        distinct = {phrase for several in phrases.values() for phrase in several}
+        rows.append(
+            {
+                "name": name,
+                "summary": entry.summary,
+                "types": ", ".join(phrases),
+                "phrasings": str(len(distinct)) if distinct else "",
+            }
+        )
+    return rows
 
 
 def _of_modalities(what: str, default: str) -> list[Row]:
@@ -140,4 +160,5 @@ _LISTS: dict[What, Callable[[], list[Row]]] = {
     What.segmenters: lambda: _of_modalities("segmenters", "default_segmenter"),
     What.maskers: lambda: _of_modalities("maskers", "default_masker"),
     What.views: _views,
+    What.datasets: _datasets,
 }

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from chiasm.cli.doctor import doctor
 from chiasm.cli.explain import explain
+from chiasm.cli.export import export
 from chiasm.cli.list_command import list_things
 from chiasm.cli.view import view
 from chiasm.core.errors import ChiasmError
@@ -47,6 +48,7 @@ app = typer.Typer(
 app.command("explain")(explain)
 app.command("view")(view)
 app.command("doctor")(doctor)
+app.command("export")(export)
 app.command("list")(list_things)
 
 

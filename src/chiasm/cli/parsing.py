@@ -10,7 +10,7 @@ from chiasm.core.errors import InvalidInput
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 #: what a sample calls other things than parts
-_RESERVED = frozenset({"answer", "truth", "tags", "id"})
+_RESERVED = frozenset({"answer", "truth", "masks", "tags", "id"})
 _STATES = {"present": True, "absent": False}
 #: fields of a description that are tables: the command line changes single entries
 _TABLES = ("parts", "fixed")

@@ -33,6 +33,16 @@ def kind_of(name: str) -> str:
     return re.split(r"[_\d]", name, maxsplit=1)[0]
 
 
+def _checked_masks(name: str, masks: NDArray[Any]) -> NDArray[np.bool_]:
+    if masks.dtype != np.bool_:
+        raise InvalidInput(f"Masks of part {name!r} are {masks.dtype}; give booleans, e.g. coverage >= 0.5.")
+    if masks.ndim < 2:
+        raise InvalidInput(
+            f"Masks of part {name!r} have the shape {list(masks.shape)}; give one mask for each place, bool[k, …]."
+        )
+    return masks
+
+
 class Sample:
     """One input: named parts, with an optional reference answer and ground truth.
 
@@ -40,14 +50,17 @@ class Sample:
         answer: reference answer, if known.
         truth: what decides the answer, for each part in the geometry of that part: boxes ``float[k, 4]``
             (x0, y0, x1, y1 in pixels of the picture as given) or character spans ``int[k, 2]``.
+        masks: the same truth to the pixel or sample, for each part that has it: ``bool[k, …]``, one mask for each row
+            of ``truth``, of the extent of the part; for a picture ``bool[k, height, width]``.
         tags: columns to group by, e.g. ``{"type": "counting"}``.
         id: a name for the sample in runs and reports.
         **parts: the parts in order. The kind of a part is its name up to the first digit or underscore;
             pass a `Part` to say otherwise.
 
     Raises:
-        InvalidInput: there is no part, or a part is ``None``.
-        UnknownName: truth is given for a part that the sample lacks.
+        InvalidInput: there is no part, or a part is ``None``; or masks are not boolean, have no extent, or are not as
+            many as the rows of ``truth``.
+        UnknownName: truth or masks are given for a part that the sample lacks.
     """
 
     def __init__(
@@ -55,6 +68,7 @@ class Sample:
         *,
         answer: str | None = None,
         truth: Mapping[str, ArrayLike] | None = None,
+        masks: Mapping[str, ArrayLike] | None = None,
         tags: Mapping[str, Tag] | None = None,
         id: str | None = None,  # noqa: A002 - the field's word
         **parts: Any,
@@ -70,9 +84,19 @@ class Sample:
         }
         self.answer = answer
         self.truth: dict[str, NDArray[Any]] = {name: np.asarray(value) for name, value in (truth or {}).items()}
-        for name in self.truth:
+        self.masks: dict[str, NDArray[np.bool_]] = {
+            name: _checked_masks(name, np.asarray(value)) for name, value in (masks or {}).items()
+        }
+        for name in (*self.truth, *self.masks):
             if name not in self.parts:
                 raise UnknownName("part", name, self.parts)
+        for name in self.truth.keys() & self.masks.keys():
+            truths, given = self.truth[name].shape[:1], self.masks[name].shape[:1]
+            if truths != given:
+                raise InvalidInput(
+                    f"Part {name!r} has {given[0]} masks and truth of shape {list(self.truth[name].shape)}; "
+                    f"give one mask for each row of truth."
+                )
         self.tags = dict(tags or {})
         self.id = id
 

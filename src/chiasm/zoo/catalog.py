@@ -1,4 +1,4 @@
-"""The models that ship with the package: their names, their folders, and whether their files are whole.
+"""The models of the zoo: what they are, which of them ship with the package, and whether their files are whole.
 
 ``python -m chiasm.zoo.catalog --write`` records the checksums after a training; without ``--write`` it verifies them.
 """
@@ -10,25 +10,108 @@ import hashlib
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from chiasm.core.errors import ModelError, UnknownName
 
 WEIGHTS: Final = Path(__file__).parent / "weights"
 CHECKSUMS: Final = "checksums.json"
+ACCURACY: Final = "accuracy.json"
+"""What ``python -m chiasm.zoo.evaluate NAME --card`` measured; it lies beside the weights."""
+TRUSTED: Final = 0.9
+"""Least accuracy on held-out data of a question type that may serve as planted truth for a model."""
 
-MODELS: Final = {"llava-shapes": "LLaVA of 1.4 million parameters: colour, shape, existence and counting of shapes"}
-"""Names of the models, with a line on each."""
+_SHAPES: Final = ("colour", "shape", "size", "existence", "counting", "relation", "comparison")
+_DIGITS: Final = ("naming", "place", "larger", "sum", "parity")
+_PRIOR: Final = ("unbiased", "expected", "against")
+_GROWTH: Final = ("0010", "0025", "0060", "0120", "0250", "0500", "0800", "1200")
+_ALL: Final = {"shapes": _SHAPES, "digits": _DIGITS, "photos": (*_SHAPES, *_DIGITS)}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the catalogue says of a model.
+
+    Attributes:
+        line: what it is.
+        types: data set → the question types that it is measured on; empty where the measure names them (captions).
+        checkpoints: names of the states of a training run, in its order; empty for a model of one state.
+    """
+
+    line: str
+    types: dict[str, tuple[str, ...]]
+    checkpoints: tuple[str, ...] = ()
+
+
+ENTRIES: Final = {
+    "llava-shapes": Entry("LLaVA (CLIP tower, Llama): shapes and digits, also on photographs", _ALL),
+    "qwen-shapes": Entry("Qwen-VL (M-RoPE, dynamic resolution): shapes and digits, also on photographs", _ALL),
+    "idefics-shapes": Entry("Idefics3 (SigLIP tower, pixel shuffle): shapes and digits, also on photographs", _ALL),
+    "vilt-shapes": Entry("ViLT (single-stream fusion encoder): shapes and digits, also on photographs", _ALL),
+    "blip-shapes": Entry("BLIP (question encoder with cross-attention): shapes and digits, also on photographs", _ALL),
+    "clip-captions": Entry("CLIP (dual encoder): captions of shapes against hard negatives", {"captions": ()}),
+    "siglip-captions": Entry("SigLIP (dual encoder): captions of shapes against hard negatives", {"captions": ()}),
+    "prior-shortcut": Entry("LLaVA trained where the question alone gives the answer away", {"prior": _PRIOR}),
+    "prior-grounded": Entry("LLaVA, its twin, trained where only the picture tells the answer", {"prior": _PRIOR}),
+    "prior-growth": Entry("LLaVA in eight states of one training run", {"prior": _PRIOR}, _GROWTH),
+}
+"""Name → what the zoo plans or has; `SHIPPED` says what is here."""
+
+SHIPPED: Final = ("llava-shapes",)
+"""The models whose weights lie in the package. After a training: add the name here, then ``--write``."""
+
+
+def _line(name: str) -> str:
+    checkpoints = ENTRIES[name].checkpoints
+    return ENTRIES[name].line + (f": {name}-{checkpoints[0]} … {name}-{checkpoints[-1]}" if checkpoints else "")
+
+
+MODELS: Final = {name: _line(name) for name in SHIPPED}
+"""Names of the models that ship, with a line on each; a training run with checkpoints is one of them."""
 
 _LOADED: Final = {".json", ".jinja", ".safetensors"}
+_UNREAD: Final = {ACCURACY}
+
+
+def states(name: str) -> list[str]:
+    """What can be loaded under a name of `MODELS`: the name itself, or its checkpoints as ``name-checkpoint``.
+
+    Raises:
+        UnknownName: there is no such model.
+    """
+    if name not in MODELS:
+        raise UnknownName("zoo model", name, MODELS)
+    return list(_states(name))
+
+
+def _states(name: str) -> tuple[str, ...]:
+    return tuple(f"{name}-{checkpoint}" for checkpoint in ENTRIES[name].checkpoints) or (name,)
+
+
+def loadable() -> list[str]:
+    """Every name that ``chiasm.load("zoo:NAME")`` takes."""
+    return [state for name in MODELS for state in states(name)]
+
+
+def recipe_of(name: str) -> str:
+    """The name of `ENTRIES` behind a model or a checkpoint, whether it ships or not.
+
+    Raises:
+        UnknownName: there is no such model.
+    """
+    for recipe in ENTRIES:
+        if name == recipe or name in _states(recipe):
+            return recipe
+    raise UnknownName("zoo model", name, [state for recipe in ENTRIES for state in _states(recipe)])
 
 
 def path(name: str, root: Path = WEIGHTS) -> Path:
     """Folder of a model, ready for ``from_pretrained``; its files are those that were released.
 
     Args:
-        name: a name of `MODELS`.
+        name: a name of `loadable`.
         root: where the weights lie.
 
     Raises:
@@ -46,11 +129,12 @@ def folder_of(name: str, root: Path = WEIGHTS) -> Path:
         UnknownName: there is no such model.
         ModelError: its weights are not installed.
     """
-    if name not in MODELS:
-        raise UnknownName("zoo model", name, MODELS)
+    if name not in loadable():
+        raise UnknownName("zoo model", name, loadable())
     folder = root / name
     if not (folder / "model.safetensors").exists():
-        raise ModelError(f"The weights of {name!r} are not in {folder}. Run: python -m chiasm.zoo.train {name}")
+        again = f"Run: python -m chiasm.zoo.train {recipe_of(name)}"
+        raise ModelError(f"The weights of {name!r} are not in {folder}. {again}")
     return folder
 
 
@@ -61,7 +145,8 @@ def checksums(name: str, root: Path = WEIGHTS) -> dict[str, str]:
         UnknownName: there is no such model.
         ModelError: its weights are not installed.
     """
-    files = sorted(file for file in folder_of(name, root).iterdir() if file.suffix in _LOADED)
+    folder = folder_of(name, root)
+    files = sorted(file for file in folder.iterdir() if file.suffix in _LOADED and file.name not in _UNREAD)
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
@@ -90,9 +175,57 @@ def record(root: Path = WEIGHTS) -> dict[str, dict[str, str]]:
     Raises:
         ModelError: the weights of a model are missing.
     """
-    listing = {name: checksums(name, root) for name in sorted(MODELS)}
+    listing = {name: checksums(name, root) for name in sorted(loadable())}
     (root / CHECKSUMS).write_text(json.dumps(listing, indent=1) + "\n", encoding="utf-8")
     return listing
+
+
+def accuracy(name: str, root: Path = WEIGHTS) -> dict[str, Any]:
+    """What was measured of a model and lies beside its weights (`chiasm.zoo.accuracy.Report`, as JSON).
+
+    Raises:
+        UnknownName: there is no such model.
+        ModelError: nothing was measured, or the weights have changed since.
+    """
+    folder = folder_of(name, root)
+    again = f"Run: python -m chiasm.zoo.evaluate {name} --card"
+    if not (folder / ACCURACY).exists():
+        raise ModelError(f"The accuracy of {name!r} is not known: {folder} has no {ACCURACY}. {again}")
+    found: dict[str, Any] = json.loads((folder / ACCURACY).read_text(encoding="utf-8"))
+    if found["weights"] != weights_checksum(folder):
+        raise ModelError(f"The accuracy of {name!r} was measured with other weights than those in {folder}. {again}")
+    return found
+
+
+def weights_checksum(folder: Path) -> str:
+    """SHA-256 of the weights in a folder."""
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+def known_types(name: str, data: str | None = None, root: Path = WEIGHTS) -> tuple[str, ...]:
+    """The question types that a model knows: right in at least `TRUSTED` of held-out samples, mean over the seeds.
+
+    Only these may serve as planted truth for the model.
+
+    Args:
+        name: a name of `loadable`.
+        data: the data set; by default a type counts by the first data set that has it (shapes and digits on plain
+            backgrounds, before photographs).
+        root: where the weights lie.
+
+    Raises:
+        UnknownName: there is no such model, or it was not measured on that data set.
+        ModelError: nothing was measured, or the weights have changed since.
+    """
+    measured: dict[str, dict[str, list[float]]] = accuracy(name, root)["accuracy"]
+    if data is not None and data not in measured:
+        raise UnknownName(f"data set of {name!r}", data, measured)
+    chosen = [data] if data is not None else list(measured)
+    first: dict[str, list[float]] = {}
+    for one in chosen:
+        first = measured[one] | first
+    known = {kind for kind, found in first.items() if sum(found) / len(found) >= TRUSTED}
+    return tuple(dict.fromkeys(kind for one in chosen for kind in measured[one] if kind in known))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -101,7 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--write", action="store_true", help="record the files as they are now")
     if parser.parse_args(arguments).write:
         record()
-    for name in MODELS:
+    for name in loadable():
         verify(name)
         sys.stdout.write(f"{name}: whole\n")
     return 0

@@ -1,209 +1,273 @@
-"""How good a model of the zoo is on fresh scenes, whole and masked: ``python -m chiasm.zoo.evaluate llava-shapes``."""
+"""How good the models of the zoo are on samples they never trained on.
+
+``python -m chiasm.zoo.evaluate`` measures all models that ship and prints the table; with a name it goes into the
+detail of one: by question type, by amount of masking, with confidence and calibration. ``--card`` writes the detail
+into the model card and the numbers beside the weights (``accuracy.json``), from where ``--docs`` and
+`chiasm.zoo.catalog.known_types` take them.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
-from chiasm.core.errors import InvalidInput
-from chiasm.core.sample import Sample
-from chiasm.zoo import catalog, shapes
-from chiasm.zoo.data.questions import KINDS
-from chiasm.zoo.data.scenes import SIDE
-from chiasm.zoo.data.words import MASK
+from chiasm.core.errors import ChiasmError
+from chiasm.zoo import catalog
+from chiasm.zoo.accuracy import GRID, PER_TYPE, SEEDS, Answers, Row, Shares, amounts, masked, measure
+from chiasm.zoo.table import CARD, DOCS, detail, overview, write_between
 
-GRID: Final = 4
-"""Cells across and down that are hidden, filled with the mean colour of the picture."""
-
-FRACTIONS: Final = (0.25, 0.5, 0.75, 1.0)
-_BINS: Final = 15
-_CARD: Final = ("<!-- accuracy: written by python -m chiasm.zoo.evaluate llava-shapes --card -->", "<!-- /accuracy -->")
+CAPTIONS: Final = "captions"
+"""The data set of models that compare a picture with a text instead of answering."""
+QUICK: Final = 60
+"""Samples of each question type and seed when all models are measured at once: less than three minutes on a core."""
+_MASKED: Final = ("shapes", "digits", "prior", CAPTIONS)
+"""Data sets that are measured with things hidden too; the photographs of shapes and digits would add little."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the table.
+class Report:
+    """What was measured of a model; `accuracy.json` holds it.
 
     Attributes:
-        name: what was hidden.
-        accuracy: share of right answers by question type, and of ``all``.
-        confidence: mean probability of the given answer.
-        calibration_error: expected calibration error, 15 bins of equal width.
+        model: its name.
+        weights: SHA-256 of the weights it was measured with.
+        n: samples of each question type and seed.
+        seeds: of the data.
+        accuracy: data set → question type → share of right answers for each seed.
+        hidden: data set → accuracy and calibration by amount of masking, on the first seed.
     """
 
-    name: str
-    accuracy: dict[str, float]
-    confidence: float
-    calibration_error: float
+    model: str
+    weights: str
+    n: int
+    seeds: list[int]
+    accuracy: Shares
+    hidden: dict[str, list[Row]]
 
 
-def calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_], bins: int = _BINS) -> float:
-    """Expected calibration error (Guo et al. 2017, eq. 3) with bins of equal width.
+def answers_of(folder: Path, device: str = "cpu") -> Answers:
+    """How the model in a folder answers questions about pictures, loaded as anybody would load it.
 
     Args:
-        confidence: float[n], probability of the given answer.
-        right: bool[n], whether it is the right one.
-        bins: number of bins.
+        folder: written by ``save_pretrained``.
+        device: where the model goes.
+
+    Raises:
+        InvalidInput: the folder holds no model.
     """
-    which = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = np.bincount(which, weights=confidence - right, minlength=bins)
-    return float(np.abs(gaps).sum() / len(confidence))
+    from chiasm.zoo import answers
+
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    kind = str(config["architectures"][0])
+    if kind.endswith("ForQuestionAnswering"):
+        from chiasm.zoo import answers_fusion
+
+        model, processor = _load_fusion(folder, kind, device)
+        return partial(answers_fusion.ANSWERS[kind], model, processor)
+    model, processor = answers.load(folder, device)
+    return partial(answers.decoder_answers, model, processor)
 
 
-def hide_image(picture: Image.Image, fraction: float, rng: np.random.Generator) -> Image.Image:
-    """The picture with that fraction of its cells filled with its mean colour."""
-    order = rng.permutation(GRID * GRID)
-    kept = np.ones(GRID * GRID, dtype=np.uint8)
-    kept[order[: round(fraction * len(order))]] = 0
-    stencil = Image.fromarray(kept.reshape(GRID, GRID) * 255, "L").resize((SIDE, SIDE), Image.Resampling.NEAREST)
-    mean = np.asarray(picture, dtype=np.float64).mean(axis=(0, 1)).round().astype(int)
-    return Image.composite(picture, Image.new("RGB", picture.size, (int(mean[0]), int(mean[1]), int(mean[2]))), stencil)
+def _load_fusion(folder: Path, kind: str, device: str) -> tuple[Any, Any]:
+    from chiasm.models import compat
+
+    path = str(folder)
+    with compat.readable_errors(path), compat.quiet():
+        model = getattr(compat.transformers(), kind).from_pretrained(path)
+        processor = compat.transformers().AutoProcessor.from_pretrained(path)
+    return model.to(device).eval(), processor
 
 
-def hide_text(text: str, fraction: float, rng: np.random.Generator) -> str:
-    """The question with that fraction of its words (rounded) replaced by the mask token."""
-    words = text.split()
-    for index in rng.permutation(len(words))[: round(fraction * len(words))]:
-        words[index] = MASK
-    return " ".join(words)
+def _captions(folder: Path, n: int, seeds: Sequence[int]) -> dict[str, list[float]]:
+    """Kind of caption → share of pairs in which the true caption wins, for each seed."""
+    from chiasm.zoo.caption_accuracy import caption_accuracy
+
+    found: dict[str, list[float]] = {}
+    for seed in seeds:
+        for kind, share in caption_accuracy(folder, n, seed).items():
+            found.setdefault(kind, []).append(share)
+    return found
 
 
-def load(folder: Path, device: str = "cpu") -> tuple[Any, Any]:
-    """Model and processor, through the library's own automatic classes."""
-    from transformers import AutoModelForImageTextToText, AutoProcessor
+def _masked_captions(folder: Path, n: int, seed: int) -> list[Row]:
+    from chiasm.zoo.caption_accuracy import caption_accuracy
 
-    return AutoModelForImageTextToText.from_pretrained(folder).to(device).eval(), AutoProcessor.from_pretrained(folder)
-
-
-def answers(
-    model: Any, processor: Any, pictures: Sequence[Image.Image], texts: Sequence[str], batch: int = 100
-) -> tuple[list[str], NDArray[np.float64]]:
-    """The most probable next token over the whole vocabulary, and its probability, for each question."""
-    import torch
-
-    words: list[str] = []
-    chances: list[NDArray[np.float64]] = []
-    for first in range(0, len(texts), batch):
-        prompts = [
-            processor.apply_chat_template(
-                [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}],
-                add_generation_prompt=True,
-            )
-            for text in texts[first : first + batch]
-        ]
-        inputs = processor(
-            text=prompts, images=list(pictures[first : first + batch]), return_tensors="pt", padding=True
-        ).to(model.device)
-        with torch.inference_mode():
-            chance = model(**inputs, logits_to_keep=1).logits[:, -1].double().softmax(-1).max(-1)
-        words += processor.tokenizer.convert_ids_to_tokens(chance.indices.tolist())
-        chances.append(chance.values.cpu().numpy())
-    return words, np.concatenate(chances)
+    return [
+        Row(name, caption_accuracy(folder, n, seed, hide_image=of_image, hide_text=of_text))
+        for name, of_image, of_text in amounts()
+    ]
 
 
-def _row(name: str, samples: Sequence[Sample], given: list[str], confidence: NDArray[np.float64]) -> Row:
-    kinds = np.array([sample.tags["type"] for sample in samples])
-    hits = np.array([answer == sample.answer for answer, sample in zip(given, samples, strict=True)])
-    accuracy = {kind: float(hits[kinds == kind].mean()) for kind in KINDS if (kinds == kind).any()}
-    accuracy["all"] = float(hits.mean())
-    return Row(name, accuracy, float(confidence.mean()), calibration_error(confidence, hits))
+def _tell(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
 
 
-def evaluate(model: Any, processor: Any, samples: Sequence[Sample], seed: int = 0) -> list[Row]:
-    """Accuracy and calibration on samples of the shapes data set.
+def shares_of(folders: Mapping[str, Path], n: int, seeds: Sequence[int], device: str = "cpu") -> dict[str, Shares]:
+    """Accuracy of models by data set and question type.
 
     Args:
-        model: model of the zoo.
-        processor: its processor.
-        samples: with answers and the tag ``type``.
-        seed: for what is hidden.
+        folders: name of the catalogue → where its weights lie.
+        n: samples of each type and seed.
+        seeds: of the data.
+        device: where the models go.
 
     Returns:
-        Whole inputs first; then with cells of the image hidden, then with words hidden, by fraction.
-
-    Raises:
-        InvalidInput: there are no samples.
+        Name → shares, in the order of ``folders``.
     """
-    if not samples:
-        raise InvalidInput("There are no samples to evaluate on; ask for n >= 1.")
-    rng = np.random.default_rng(seed)
-    pictures = [sample["image"].data for sample in samples]
-    texts = [sample["text"].data for sample in samples]
-    rows = [_row("nothing hidden", samples, *answers(model, processor, pictures, texts))]
-    for fraction in FRACTIONS:
-        masked = [hide_image(picture, fraction, rng) for picture in pictures]
-        rows.append(_row(f"{fraction:.0%} of the image", samples, *answers(model, processor, masked, texts)))
-    for fraction in FRACTIONS:
-        cut = [hide_text(text, fraction, rng) for text in texts]
-        rows.append(_row(f"{fraction:.0%} of the words", samples, *answers(model, processor, pictures, cut)))
-    return rows
+    asked = {name: _types(name) for name in folders}
+    answering = {
+        name: (answers_of(folder, device), asked[name])
+        for name, folder in folders.items()
+        if CAPTIONS not in asked[name]
+    }
+    found = measure(answering, n, seeds, _tell)
+    for name, folder in folders.items():
+        if CAPTIONS in asked[name]:
+            found[name] = {CAPTIONS: _captions(folder, n, seeds)}
+    return {name: found[name] for name in folders}
 
 
-def table(rows: Sequence[Row]) -> str:
-    """The rows as a Markdown table, which also reads well in a terminal."""
-    kinds = list(rows[0].accuracy)
-    width = max(len(row.name) for row in rows)
-    lines = [f"| {'hidden':<{width}} | " + " | ".join([*kinds, "confidence", "calibration error"]) + " |"]
-    lines.append(
-        f"|{'-' * (width + 2)}|"
-        + "|".join("-" * (len(k) + 1) + ":" for k in kinds)
-        + "|-----------:|"
-        + "-" * 18
-        + ":|"
+def report(name: str, folder: Path, n: int = PER_TYPE, seeds: Sequence[int] = SEEDS, device: str = "cpu") -> Report:
+    """Everything that is measured of one model.
+
+    Args:
+        name: in the catalogue.
+        folder: where its weights lie.
+        n: samples of each question type and seed.
+        seeds: of the data; what is hidden is measured on the first.
+        device: where the model goes.
+    """
+    shares: Shares = _rounded(shares_of({name: folder}, n, seeds, device)[name])  # as they are stored: tables agree
+    hidden: dict[str, list[Row]] = {}
+    for data in shares:
+        if data == CAPTIONS:
+            hidden[data] = _masked_captions(folder, n, seeds[0])
+        elif data in _MASKED:
+            hidden[data] = masked(answers_of(folder, device), data, _types(name)[data], n, seeds[0])
+    return Report(name, catalog.weights_checksum(folder), n, list(seeds), shares, hidden)
+
+
+def _types(name: str) -> dict[str, tuple[str, ...]]:
+    return catalog.ENTRIES[catalog.recipe_of(name)].types
+
+
+def text_of(found: Report) -> str:
+    """A report as Markdown."""
+    seeds = ", ".join(map(str, found.seeds))
+    note = (
+        f"Per cent right on held-out samples, {found.n} for each question type and seed of data ({seeds}): mean, and "
+        f"from which to which seed."
     )
-    for row in rows:
-        cells = [f"{row.accuracy[kind]:>{len(kind)}.3f}" for kind in kinds]
-        cells += [f"{row.confidence:>10.3f}", f"{row.calibration_error:>17.3f}"]
-        lines.append(f"| {row.name:<{width}} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    pieces = [note, overview({found.model: found.accuracy})]
+    for data, rows in found.hidden.items():
+        how = (
+            f"seed {found.seeds[0]}, {found.n} of each type; cells of a {GRID} × {GRID} grid filled with the picture's "
+            f"mean colour, words replaced by `<mask>`"
+        )
+        pieces.append(f"**{data}, with parts hidden** ({how})\n\n{detail(rows)}")
+    if any(row.confidence is not None for rows in found.hidden.values() for row in rows):
+        pieces.append(
+            'Per cent throughout. "Confidence" is the mean probability of the given answer; "calibration error" the '
+            "expected one over 15 bins of equal width, all types together."
+        )
+    return "\n\n".join(pieces)
 
 
-def write_card(card: Path, text: str) -> None:
-    """Replace what stands between the two marks of a model card.
+def write_card(found: Report, folder: Path) -> None:
+    """Put a report into the model card, and its numbers into ``accuracy.json``.
 
     Raises:
-        InvalidInput: the card has no such marks.
+        InvalidInput: the card has no place for it.
     """
-    old = card.read_text(encoding="utf-8")
-    if not all(mark in old for mark in _CARD):
-        raise InvalidInput(f"{card} has no place for the table: it needs the lines {_CARD[0]!r} and {_CARD[1]!r}.")
-    head, rest = old.split(_CARD[0], 1)
-    _, tail = rest.split(_CARD[1], 1)
-    card.write_text(f"{head}{_CARD[0]}\n{text}\n{_CARD[1]}{tail}", encoding="utf-8")
+    write_between(folder / "README.md", CARD, text_of(found))
+    (folder / catalog.ACCURACY).write_text(as_json(found), encoding="utf-8")
+
+
+def as_json(found: Report) -> str:
+    """A report as JSON, numbers to six places."""
+    return json.dumps(_rounded(asdict(found)), indent=1) + "\n"
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float | np.floating):
+        return round(float(value), 6)
+    if isinstance(value, dict):
+        return {key: _rounded(one) for key, one in value.items()}
+    return [_rounded(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def stored(root: Path = catalog.WEIGHTS) -> dict[str, Shares]:
+    """What the cards of all models that ship say.
+
+    Raises:
+        ModelError: a model has not been measured, or its weights have changed since.
+    """
+    return {name: catalog.accuracy(name, root)["accuracy"] for name in catalog.loadable()}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line, evaluate, print the table."""
+    """Parse the command line, measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m chiasm.zoo.evaluate", description=__doc__)
-    parser.add_argument("model", choices=sorted(catalog.MODELS))
+    parser.add_argument("model", nargs="?", help="a name of the catalogue; without one, the table of all that ship")
     parser.add_argument("--folder", type=Path, help="a folder of weights other than the package's own")
-    parser.add_argument("--n", type=int, default=1000, help="samples")
-    parser.add_argument("--seed", type=int, default=1000, help="seed of the samples")
+    how_many = f"samples of each question type and seed: {PER_TYPE} of one model, {QUICK} of all, by default"
+    parser.add_argument("--n", type=int, help=how_many)
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="seeds of the data")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path, help="write the numbers to this file too")
-    parser.add_argument("--card", action="store_true", help="put the table into the model card")
+    parser.add_argument("--card", action="store_true", help="write into the model card, and accuracy.json beside it")
+    parser.add_argument("--docs", type=Path, help="write the table of the numbers on all cards into this page")
     options = parser.parse_args(arguments)
-    folder = options.folder or catalog.path(options.model)
-    model, processor = load(folder, options.device)
-    rows = evaluate(model, processor, shapes.samples(options.n, options.seed), options.seed)
-    text = table(rows)
-    sys.stdout.write(text + "\n")
-    if options.json:
-        numbers = {"model": options.model, "n": options.n, "seed": options.seed, "rows": [vars(row) for row in rows]}
-        options.json.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
-    if options.card:
-        note = f"{options.n} fresh samples, seed {options.seed}; accuracy by question type."
-        write_card(folder / "README.md", f"\n{note}\n\n{text}\n")
+    if options.n is None:
+        options.n = PER_TYPE if options.model else QUICK
+    if options.model is None and (options.folder or options.card):
+        parser.error("--folder and --card need the name of a model")
+    try:
+        if options.docs:
+            write_between(options.docs, DOCS, overview(stored()))
+        elif options.model is None:
+            _all(options)
+        else:
+            _one(options)
+    except ChiasmError as error:
+        parser.error(str(error))
     return 0
+
+
+def _all(options: argparse.Namespace) -> None:
+    folders = {name: catalog.path(name) for name in catalog.loadable()}
+    shares = shares_of(folders, options.n, options.seeds, options.device)
+    sys.stdout.write(overview(shares) + "\n")
+    if options.json:
+        numbers = {"n": options.n, "seeds": list(options.seeds), "models": _rounded(shares)}
+        options.json.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+
+
+def _one(options: argparse.Namespace) -> None:
+    names = [options.model]
+    if options.folder is None and options.model in catalog.MODELS:
+        names = catalog.states(options.model)
+    reports = []
+    for name in names:
+        folder = options.folder or catalog.path(name)
+        found = report(name, folder, options.n, options.seeds, options.device)
+        sys.stdout.write(f"{name}\n\n{text_of(found)}\n\n")
+        if options.card:
+            write_card(found, folder)
+        reports.append(found)
+    if options.json:
+        numbers = [_rounded(asdict(found)) for found in reports]
+        options.json.write_text(
+            json.dumps(numbers if len(numbers) > 1 else numbers[0], indent=1) + "\n", encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

@@ -8,17 +8,40 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
-MODELS: Final = {"llava-shapes": "chiasm.zoo.recipes.llava"}
-"""Name → module with ``plan(seed, steps_scale)``."""
+if TYPE_CHECKING:
+    from chiasm.zoo.recipes.training import Plan
+
+MODELS: Final = {
+    "llava-shapes": "llava:plan",
+    "prior-shortcut": "prior:shortcut",
+    "prior-grounded": "prior:grounded",
+    "prior-growth": "prior:growth",
+}
+"""Name → ``module:function`` of a recipe in `chiasm.zoo.recipes`; the function takes ``(seed, steps_scale)``."""
+
+
+def plan(name: str, seed: int = 0, steps_scale: float = 1.0) -> Plan:
+    """The plan of a model with fresh weights.
+
+    Args:
+        name: a name of `MODELS`.
+        seed: of weights and data.
+        steps_scale: multiplies the number of steps.
+    """
+    module, function = MODELS[name].split(":")
+    made: Plan = getattr(importlib.import_module(f"chiasm.zoo.recipes.{module}"), function)(seed, steps_scale)
+    return made
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, train, save."""
     parser = argparse.ArgumentParser(prog="python -m chiasm.zoo.train", description=__doc__)
     parser.add_argument("model", choices=sorted(MODELS))
-    parser.add_argument("--out", type=Path, help="folder for the model (default: the package's own weights)")
+    parser.add_argument(
+        "--out", type=Path, help="folder of the model, checkpoints beside it (default: the package's own weights)"
+    )
     parser.add_argument("--device", default="cpu", help="cpu, or cuda")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights and data")
     parser.add_argument("--steps-scale", type=float, default=1.0, help="multiplies the number of steps")
@@ -38,16 +61,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     workers = options.workers
     if workers is None:
         workers = max(0, min(14, (os.cpu_count() or 1) - 2)) if options.device.startswith("cuda") else 0
-    plan = importlib.import_module(MODELS[options.model]).plan(options.seed, options.steps_scale)
+    recipe = plan(options.model, options.seed, options.steps_scale)
     out = options.out or Path(__file__).parent / "weights" / options.model
 
     def write(line: str) -> None:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
 
-    report = training.train(plan, torch.device(options.device), workers=workers, state=options.state, write=write)
-    training.save(plan, report, out)
-    write(f"saved to {out} after {report['seconds']} s")
+    def keep(step: int, early: Plan, report: dict[str, Any]) -> None:
+        """Checkpoints along the way get folders beside that of the model."""
+        folder = out.with_name(f"{out.name}-{step:04d}")
+        training.save(early, report, folder)
+        write(f"saved to {folder}")
+
+    report = training.train(
+        recipe, torch.device(options.device), workers=workers, state=options.state, write=write, keep=keep
+    )
+    # A model that is kept at its last step has been saved already.
+    if recipe.phases[-1].steps not in recipe.phases[-1].keep:
+        training.save(recipe, report, out)
+        write(f"saved to {out} after {report['seconds']} s")
     return 0
 
 

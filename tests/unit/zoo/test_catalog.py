@@ -1,24 +1,44 @@
-"""The catalogue finds models, notices changed files, and the evaluation measures what it says."""
+"""The catalogue finds models, notices changed files, lists what lies in the package, and knows which types to trust."""
 
 from __future__ import annotations
 
-import numpy as np
-import pytest
-import torch
+import json
+import subprocess
+import sys
+import time
 
-from chiasm.core.errors import InvalidInput, ModelError, UnknownName
-from chiasm.zoo import catalog, evaluate, llava_shapes, shapes
+import pytest
+
+from chiasm.core.errors import ModelError, UnknownName
+from chiasm.models.hub import load
+from chiasm.zoo import catalog
+from chiasm.zoo.data.questions import KINDS
 
 NAME = "llava-shapes"
 
 
-@pytest.fixture
-def root(tmp_path):
-    folder = tmp_path / NAME
+def model_in(root, name, weights=b"weights"):
+    folder = root / name
     folder.mkdir()
-    (folder / "model.safetensors").write_bytes(b"weights")
+    (folder / "model.safetensors").write_bytes(weights)
     (folder / "config.json").write_text("{}")
     (folder / "README.md").write_text("card")
+    return folder
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    monkeypatch.setattr(catalog, "MODELS", {NAME: "a model"})
+    model_in(tmp_path, NAME)
+    catalog.record(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def family(tmp_path, monkeypatch):
+    monkeypatch.setattr(catalog, "MODELS", {"prior-growth": "states of one run"})
+    for name in catalog.states("prior-growth"):
+        model_in(tmp_path, name, name.encode())
     catalog.record(tmp_path)
     return tmp_path
 
@@ -42,59 +62,95 @@ def test_a_changed_weight_file_fails(root):
         catalog.verify(NAME, root)
 
 
-def test_the_card_may_change(root):
+def test_the_card_and_the_accuracy_may_change(root):
     (root / NAME / "README.md").write_text("better card")
+    (root / NAME / catalog.ACCURACY).write_text("{}")
     catalog.verify(NAME, root)
 
 
 def test_missing_things_are_named(root, tmp_path):
     with pytest.raises(UnknownName, match="llava-shapes"):
         catalog.path("llava-shape", root)
-    with pytest.raises(ModelError, match=r"chiasm\.zoo\.train"):
+    with pytest.raises(ModelError, match=r"chiasm\.zoo\.train llava-shapes"):
         catalog.path(NAME, tmp_path / "nowhere")
     (root / catalog.CHECKSUMS).unlink()
     with pytest.raises(ModelError, match="--write"):
         catalog.verify(NAME, root)
 
 
-def test_the_models_that_ship_are_whole():
-    catalog.verify(NAME)
+def test_a_training_run_is_one_model_with_checkpoints_that_load(family):
+    states = catalog.loadable()
+    assert len(states) >= 8
+    assert states == sorted(states)
+    assert all(catalog.path(name, family) == family / name for name in states)
+    assert {catalog.recipe_of(name) for name in states} == {"prior-growth"}
+    with pytest.raises(UnknownName, match=states[0]):
+        catalog.path("prior-growth", family)
+    (family / states[3] / "model.safetensors").write_bytes(b"other")
+    catalog.path(states[2], family)
+    with pytest.raises(ModelError, match=states[3]):
+        catalog.path(states[3], family)
 
 
-def test_calibration_error_by_hand():
-    confidence = np.array([0.9, 0.9, 0.9, 0.9, 0.3])
-    right = np.array([True, True, True, False, False])
-    assert evaluate.calibration_error(confidence, right) == pytest.approx((abs(3.6 - 3) + 0.3) / 5)
-    assert evaluate.calibration_error(np.ones(3), np.ones(3, dtype=bool)) == 0
+def accuracy(folder, shares, weights=None):
+    found = {"weights": weights or catalog.weights_checksum(folder), "accuracy": shares}
+    (folder / catalog.ACCURACY).write_text(json.dumps(found))
 
 
-def test_the_asked_fraction_is_hidden():
-    picture = shapes.samples(1, 0)[0]["image"].data
-    masked = np.asarray(evaluate.hide_image(picture, 0.5, np.random.default_rng(0)))
-    cells = (masked.reshape(4, 64, 4, 64, 3).std(axis=(1, 3)).max(axis=-1) == 0).sum()
-    assert cells == 8
-    assert evaluate.hide_text("Is there a star?", 0.5, np.random.default_rng(0)).count("<mask>") == 2
-    assert evaluate.hide_text("Is there a star?", 1.0, np.random.default_rng(0)) == "<mask> <mask> <mask> <mask>"
+def test_types_are_known_from_ninety_per_cent_on(root):
+    shares = {
+        "shapes": {"colour": [1.0, 0.98, 0.99], "size": [0.89, 0.91, 0.9], "counting": [0.899, 0.9, 0.9]},
+        "digits": {"sum": [0.95], "parity": [0.5]},
+        "photos": {"colour": [0.7], "counting": [0.95], "sum": [0.2]},
+    }
+    accuracy(root / NAME, shares)
+    assert catalog.known_types(NAME, root=root) == ("colour", "size", "sum"), "plain scenes go before photographs"
+    assert catalog.known_types(NAME, "photos", root) == ("counting",)
+    assert catalog.known_types(NAME, "digits", root) == ("sum",)
+    with pytest.raises(UnknownName, match="shapes"):
+        catalog.known_types(NAME, "captions", root)
 
 
-def test_an_untrained_model_scores_low_and_the_card_takes_the_table(tmp_path):
-    torch.manual_seed(0)
-    model = llava_shapes.build(width=32, tower_layers=1, layers=1, heads=2).eval()
-    rows = evaluate.evaluate(model, llava_shapes.processor(), shapes.samples(12, 2))
-    assert [row.name for row in rows][:2] == ["nothing hidden", "25% of the image"]
-    assert rows[0].accuracy["all"] < 0.5
-    assert 0 <= rows[0].calibration_error <= 1
-    card = tmp_path / "README.md"
-    card.write_text((catalog.WEIGHTS / NAME / "README.md").read_text())
-    for _ in range(2):  # a second time replaces the first
-        evaluate.write_card(card, evaluate.table(rows))
-    assert card.read_text().count("nothing hidden") == 1
-    assert "## Licence" in card.read_text()
-    card.write_text("no marks")
-    with pytest.raises(InvalidInput, match="accuracy"):
-        evaluate.write_card(card, "")
+def test_accuracy_of_other_weights_is_refused(root):
+    with pytest.raises(ModelError, match="--card"):
+        catalog.known_types(NAME, root=root)
+    accuracy(root / NAME, {"shapes": {"colour": [1.0]}}, weights="0" * 64)
+    with pytest.raises(ModelError, match="other weights"):
+        catalog.known_types(NAME, root=root)
 
 
-def test_nothing_to_evaluate_is_an_error():
-    with pytest.raises(InvalidInput, match="samples"):
-        evaluate.evaluate(None, None, [])
+@pytest.mark.parametrize("name", catalog.loadable())
+def test_a_model_that_ships_is_whole(name):
+    catalog.verify(name)
+
+
+def test_what_ships_is_listed_and_what_is_listed_ships():
+    folders = {folder.name for folder in catalog.WEIGHTS.iterdir() if folder.is_dir()}
+    assert folders == set(catalog.loadable())
+    released = json.loads((catalog.WEIGHTS / catalog.CHECKSUMS).read_text())
+    assert set(released) == set(catalog.loadable())
+    assert set(catalog.SHIPPED) <= set(catalog.ENTRIES)
+
+
+def test_the_entries_name_the_types_of_their_data():
+    for entry in catalog.ENTRIES.values():
+        for data, kinds in entry.types.items():
+            if data in KINDS:
+                assert kinds == KINDS[data]
+            elif data == "photos":
+                assert kinds == (*KINDS["shapes"], *KINDS["digits"])
+
+
+def test_listing_needs_neither_numpy_nor_torch():
+    code = "import sys, chiasm.zoo.catalog; print(sorted({'numpy', 'PIL', 'torch'} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", catalog.loadable())
+def test_a_model_loads_within_a_second(name):
+    """Time of this process alone, once the modules of its architecture are imported."""
+    load(f"zoo:{name}")
+    began = time.process_time()
+    load(f"zoo:{name}")
+    assert time.process_time() - began <= 1

@@ -2,79 +2,34 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
-import torch
 
-from chiasm.zoo import llava_shapes
-from chiasm.zoo.hiding import draw_cells, hide_cells, hide_words
-from chiasm.zoo.packing import (
-    IGNORED,
-    PackedBatches,
-    PictureBatches,
-    draw_questions,
-    pack_row,
-    pad_rows,
-    patch_truth,
-    picture_row,
-    shrink,
-)
-from chiasm.zoo.questions import KINDS, PHRASES
-from chiasm.zoo.scenes import COLOURS, SIDE, draw_scene, render
-from chiasm.zoo.words import MASK, UNKNOWN, VOCABULARY, token_words
+from chiasm.zoo.data.phrases import PHRASES
+from chiasm.zoo.data.questions import DRILL, KINDS
+from chiasm.zoo.data.scenes import COLOURS, SHAPES, SIDE, draw_scene, render
+from chiasm.zoo.data.words import MASK, UNKNOWN, VOCABULARY, token_words, tokenizer
+from chiasm.zoo.recipes import llava
+from chiasm.zoo.recipes.hiding import draw_cells, hide_cells, hide_words
+from chiasm.zoo.recipes.packing import PackedBatches, draw_questions, named_objects, pack_row
+from chiasm.zoo.recipes.pictures import FORMS, IGNORED, PictureBatches, patch_truth, picture_row
 
-WEIGHTS = dict.fromkeys(KINDS, 1.0)
+PREFIX = [VOCABULARY["<user>"], *[VOCABULARY["<image>"]] * llava.GRID**2]
+PICTURE = "<|image_pad|>"
 
 
 @pytest.fixture(scope="module")
 def processor():
-    return llava_shapes.processor()
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    torch.manual_seed(0)
-    return llava_shapes.build(width=32, tower_layers=1, layers=2, heads=2).eval()
-
-
-@pytest.mark.parametrize("hidden_share", [0.0, 1.0])
-def test_packed_questions_equal_separate_ones(tiny, processor, hidden_share):
-    rng = np.random.default_rng(3)
-    scene = draw_scene(rng)
-    picture = render(scene)
-    rows = [
-        pack_row(draw_questions(scene, n, WEIGHTS, rng), llava_shapes.GEOMETRY.prefix, hidden_share, rng)
-        for n in (5, 5)
-    ]
-    pixels = np.stack([shrink(picture, 128)] * 2)
-    batch = {name: torch.from_numpy(array) for name, array in pad_rows(rows).items()}
-    values = processor.image_processor(picture, return_tensors="pt")["pixel_values"]
-    with torch.no_grad():
-        packed = llava_shapes.packed_logits(
-            tiny, batch, llava_shapes.encode_pictures(tiny, torch.from_numpy(pixels))[1]
-        )
-        for r, row in enumerate(rows):
-            segments = np.array(row["segments"])
-            for number in range(1, 6):
-                chosen = (segments == 0) | (segments == number)
-                ids = torch.tensor(np.array(row["ids"])[chosen])[None]
-                visible = torch.tensor(~np.array(row["hidden"])[chosen])[None].long()
-                alone = tiny(input_ids=ids, pixel_values=values, attention_mask=visible).logits[0, -3:-1]
-                assert torch.allclose(alone, packed[r, number - 1], atol=1e-4)
-
-
-def test_training_pixels_equal_the_processors(processor):
-    picture = render(draw_scene(np.random.default_rng(1)))
-    mine = torch.from_numpy(shrink(picture, 128)).permute(2, 0, 1).float() / 127.5 - 1
-    assert torch.allclose(processor.image_processor(picture, return_tensors="pt")["pixel_values"][0], mine, atol=1e-5)
+    return llava.processor()
 
 
 def test_the_tokenizer_agrees_with_the_workers_and_has_right_offsets(processor):
     tokenizer = processor.tokenizer
-    fillers = {"colour": "red", "shape": "cross", "shapes": "crosses"}
     for phrases in PHRASES.values():
         for phrase in phrases:
-            text = phrase.format(**fillers)
+            text = re.sub(r"{\w+}", "red", phrase)
             encoded = tokenizer(text, return_offsets_mapping=True)
             spoken = [text[start:end].lower() for start, end in encoded["offset_mapping"]]
             assert encoded["input_ids"] == [token for word in token_words(text) for token in word]
@@ -97,18 +52,29 @@ def test_the_chat_template_writes_what_training_saw(processor, content):
     picture = render(draw_scene(np.random.default_rng(1)))
     ids = processor(text=[prompt], images=[picture], return_tensors="pt")["input_ids"][0].tolist()
     words = [token for word in token_words(text) for token in word]
-    assert ids == [*llava_shapes.GEOMETRY.prefix, *words, VOCABULARY["<assistant>"]]
+    assert ids == [*PREFIX, *words, VOCABULARY["<assistant>"]]
 
 
-def test_patch_labels_lie_on_their_objects():
-    scene = draw_scene(np.random.default_rng(2))
-    colour, shape, centre = patch_truth(scene, 8)
+def test_further_special_tokens_leave_the_words_as_they_are():
+    more = tokenizer(image_token=PICTURE, hidden_token=MASK)
+    assert len(more) == len(VOCABULARY) + 1
+    assert more.image_token == PICTURE
+    assert more(f"{PICTURE}RED?")["input_ids"] == [len(VOCABULARY), VOCABULARY["red"], VOCABULARY["?"]]
+
+
+@pytest.mark.parametrize("family", ["shapes", "digits"])
+def test_patch_labels_lie_on_their_objects(family):
+    scene = draw_scene(np.random.default_rng(2), family=family)
+    colour, form, place = patch_truth(scene, 16)
     names = list(COLOURS)
     for item in scene.items:
-        patch = int(item.y // 32) * 8 + int(item.x // 32)
+        patch = int(item.y // 16) * 16 + int(item.x // 16)
         assert names[colour[patch] - 1] == item.colour
-        assert shape[patch] > 0
-        assert np.allclose((centre[patch] + 1) * SIDE / 2, (item.x, item.y), atol=1e-3)
+        assert FORMS[form[patch] - 1] == item.shape
+        assert np.allclose((place[patch, :2] + 1) * SIDE / 2, (item.x, item.y), atol=1e-3)
+        assert place[patch, 2] * 40 == pytest.approx(item.radius, rel=1e-6)
+    assert (colour == 0).any()
+    assert np.array_equal(colour == 0, form == 0)
 
 
 def test_hidden_cells_change_only_themselves_and_lose_their_labels():
@@ -118,10 +84,12 @@ def test_hidden_cells_change_only_themselves_and_lose_their_labels():
         kept = draw_cells(rng, SIDE)
         masked = hide_cells(picture, kept, rng)
         assert np.array_equal(np.asarray(masked)[kept], np.asarray(picture)[kept])
-    row = picture_row(draw_scene(rng), llava_shapes.GEOMETRY, 1.0, np.random.default_rng(1))
+    scene = draw_scene(rng)
+    row = picture_row(scene, 128, 8, 1.0, np.random.default_rng(1))
     assert row["masked"]
     assert (row["colour"] == IGNORED).any()
-    assert np.array_equal(row["colour"] == IGNORED, row["shape"] == IGNORED)
+    assert np.array_equal(row["colour"] == IGNORED, row["form"] == IGNORED)
+    assert not picture_row(scene, 128, 8, 0.0, np.random.default_rng(1))["masked"]
 
 
 def test_hidden_words_are_masked_cut_or_unattended():
@@ -142,9 +110,46 @@ def test_hidden_words_are_masked_cut_or_unattended():
     assert seen == {"attention", "mask", "delete"}
 
 
+@pytest.mark.parametrize("family", ["shapes", "digits"])
+def test_questions_keep_to_their_family_and_weights(family):
+    rng = np.random.default_rng(0)
+    scene = draw_scene(rng, family=family)
+    given = {question.kind for question in draw_questions(scene, family, 40, {"parity": 1.0, "counting": 1.0}, rng)}
+    assert given == ({"parity"} if family == "digits" else {"counting"})
+    every = dict.fromkeys((*KINDS["shapes"], *KINDS["digits"], DRILL), 1.0)
+    assert {q.kind for q in draw_questions(scene, family, 60, every, rng)} <= {*KINDS[family], DRILL}
+
+
+def test_rows_ask_at_the_right_tokens():
+    rng = np.random.default_rng(6)
+    scene = draw_scene(rng)
+    questions = draw_questions(scene, "shapes", 6, {"colour": 1.0, "counting": 1.0}, rng)
+    row = pack_row(questions, PREFIX, 0.0, rng)
+    for question, asked, labels in zip(questions, row["asked"], row["labels"], strict=True):
+        assert labels == [VOCABULARY[question.answer], VOCABULARY["</s>"]]
+        assert [row["ids"][k] for k in asked] == [VOCABULARY["<assistant>"], labels[0]]
+        assert row["ids"][asked[1] + 1] == labels[1]
+        assert row["positions"][asked[0]] == len(PREFIX) + row["segments"][: asked[0]].count(row["segments"][asked[0]])
+
+
+def test_words_that_name_objects_get_their_labels():
+    rng = np.random.default_rng(7)
+    scene = draw_scene(rng)
+    questions = draw_questions(scene, "shapes", 12, {"colour": 1.0, "relation": 1.0}, rng)
+    rows = [pack_row(questions, PREFIX, 0.0, rng)]
+    found = named_objects(rows, [scene], [False])
+    assert len(found["named_at"]) > 5
+    words = {number: word for word, number in VOCABULARY.items()}
+    for (_, token), form in zip(found["named_at"], found["named_form"], strict=True):
+        word = words[rows[0]["ids"][token]]
+        if word in SHAPES:
+            assert FORMS[form - 1] == word
+    assert len(named_objects(rows, [scene], [True])["named_at"]) == 0
+
+
 def test_batches_follow_the_seed_and_the_step():
-    make = PackedBatches(llava_shapes.GEOMETRY, seed=1, steps=10, pictures=2, questions=3)
-    again, other = make(7), PackedBatches(llava_shapes.GEOMETRY, seed=2, steps=10, pictures=2, questions=3)(7)
+    make = PackedBatches(128, 8, seed=1, steps=10, pictures=2, questions=3)
+    again, other = make(7), PackedBatches(128, 8, seed=2, steps=10, pictures=2, questions=3)(7)
     for name, array in make(7).items():
         assert np.array_equal(array, again[name])
     assert not np.array_equal(again["pixels"], other["pixels"])
@@ -152,6 +157,6 @@ def test_batches_follow_the_seed_and_the_step():
 
 
 def test_masking_grows_from_nothing():
-    pictures = PictureBatches(llava_shapes.GEOMETRY, seed=0, steps=100, pictures=12)
+    pictures = PictureBatches(128, 8, seed=0, steps=100, pictures=12)
     assert not pictures(0)["masked"].any()
     assert pictures(99)["masked"].any()

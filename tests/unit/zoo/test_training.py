@@ -5,19 +5,21 @@ from __future__ import annotations
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 import torch
 
-from chiasm.zoo import llava_shapes, train, training
-from chiasm.zoo.scenes import render
-from chiasm.zoo.shapes import scene_and_question
+from chiasm.zoo import train
+from chiasm.zoo.answers import chat_inputs
+from chiasm.zoo.data.scenes import draw_scene, render
+from chiasm.zoo.recipes import llava, training
 
 CPU = torch.device("cpu")
 
 
 def small_plan(seed=0):
     """The real recipe with one step of the tower and three joint steps of few pictures."""
-    plan = llava_shapes.plan(seed, steps_scale=3 / llava_shapes.JOINT_STEPS)
+    plan = llava.plan(seed, steps_scale=3 / llava.JOINT_STEPS)
     for phase in plan.phases:
         phase.batches = dataclasses.replace(phase.batches, pictures=3)
     return plan
@@ -37,7 +39,7 @@ def same(a, b):
 def test_training_is_deterministic_and_learns_something(trained):
     plan, _ = trained
     again = small_plan()
-    fresh = llava_shapes.plan(0, 0.001).model
+    fresh = llava.plan(0, 0.001).model
     training.train(again, CPU)
     assert same(plan.model, again.model)
     assert not same(plan.model, fresh)
@@ -84,8 +86,7 @@ def test_saved_files_load_as_float32_and_answer(trained, tmp_path):
     processor = AutoProcessor.from_pretrained(tmp_path)
     assert model.dtype == torch.float32
     assert json.loads((tmp_path / "training.json").read_text())["steps"] == report["steps"]
-    scene, question = scene_and_question(0, 0)
-    inputs = processor(text=[f"<user><image> {question.text}<assistant>"], images=[render(scene)], return_tensors="pt")
+    inputs = chat_inputs(processor, [render(draw_scene(np.random.default_rng(0)))], ["Is there a star?"])
     with torch.no_grad():
         assert torch.allclose(model(**inputs).logits, plan.model(**inputs).logits, atol=0.05)
 

@@ -47,7 +47,8 @@ def plain(rng: np.random.Generator) -> NDArray[np.uint8]:
     """A coarse field of light colours, uint8[4, 4, 3], to be stretched smoothly over the picture."""
     base = rng.integers(205, 236) + rng.integers(-8, 9, size=3)
     field = base + rng.integers(-8, 9, size=(4, 4, 1)) + rng.integers(-3, 4, size=(4, 4, 3))
-    return np.clip(field, 0, 255).astype(np.uint8)
+    light: NDArray[np.uint8] = np.clip(field, 0, 255).astype(np.uint8)
+    return light
 
 
 @cache

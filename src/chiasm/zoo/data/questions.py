@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -32,6 +33,7 @@ class Question:
         words: character spans (start, end) of the words that decide, in reading order.
         items: indices of the scene's objects that decide.
         hard: for existence "no": the colour and the shape are both in the scene, on different objects.
+        mentions: (index into ``words``, index of the object) for each word by which an object is fully named.
     """
 
     kind: str
@@ -40,13 +42,30 @@ class Question:
     words: tuple[tuple[int, int], ...]
     items: tuple[int, ...]
     hard: bool = False
+    mentions: tuple[tuple[int, int], ...] = ()
 
 
 def _phrase(
     rng: np.random.Generator, kind: str, phrases: str, answer: str, items: tuple[int, ...], **words: str
 ) -> Question:
-    text, spans = fill(pick(rng, PHRASES[phrases]), words)
-    return Question(kind, text, answer, spans, items)
+    template = pick(rng, PHRASES[phrases])
+    text, spans = fill(template, words)
+    return Question(kind, text, answer, spans, items, mentions=_mentions(template, items))
+
+
+_NAMING: Final = ({"colour", "shape", "digit", "place"}, {"colour2", "shape2"})
+"""Places in a phrase that name the first and the second object."""
+
+
+def _mentions(template: str, items: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """Where each object has been fully named: at the last word that names it."""
+    fields = [name for _, name, _, _ in string.Formatter().parse(template) if name]
+    found = []
+    for names, item in zip(_NAMING, items, strict=False):
+        places = [place for place, field in enumerate(fields) if field in names]
+        if places:
+            found.append((places[-1], item))
+    return tuple(found)
 
 
 def _where(scene: Scene, colour: str | None = None, shape: str | None = None) -> tuple[int, ...]:
@@ -121,7 +140,9 @@ def _ask_existence(scene: Scene, rng: np.random.Generator) -> Question:
         colour, shape = _absent(scene, rng)
     text, words = fill(pick(rng, PHRASES["existence"]), {"colour": colour, "shape": shape})
     hard = not there and bool(_where(scene, colour=colour)) and bool(_where(scene, shape=shape))
-    return Question("existence", text, "yes" if there else "no", words, _where(scene, colour, shape), hard)
+    items = _where(scene, colour, shape)
+    mentions = ((1, items[0]),) if len(items) == 1 else ()
+    return Question("existence", text, "yes" if there else "no", words, items, hard, mentions)
 
 
 def _ask_counting(scene: Scene, rng: np.random.Generator) -> Question:
@@ -130,7 +151,8 @@ def _ask_counting(scene: Scene, rng: np.random.Generator) -> Question:
     if rng.random() < 0.5:
         colour = item.colour if of_scene else pick(rng, list(COLOURS))
         items = _where(scene, colour=colour)
-        return _phrase(rng, "counting", "counting colour", str(len(items)), items, colour=colour)
+        question = _phrase(rng, "counting", "counting colour", str(len(items)), items, colour=colour)
+        return replace(question, mentions=())  # it names a group, not an object
     shape = item.shape if of_scene else pick(rng, SHAPES)
     items = _where(scene, shape=shape)
     return _phrase(rng, "counting", "counting shape", str(len(items)), items, shapes=PLURALS[shape])

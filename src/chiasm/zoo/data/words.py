@@ -49,15 +49,22 @@ def token_words(text: str) -> tuple[tuple[int, ...], ...]:
     )
 
 
-def tokenizer() -> Any:
-    """The fast tokenizer: lower-cases, splits at white space and punctuation, one token a word, exact offsets."""
+def tokenizer(**named: str) -> Any:
+    """The fast tokenizer: lower-cases, splits at white space and punctuation, one token a word, exact offsets.
+
+    Args:
+        **named: further special tokens of a model, each under the name by which its processor asks for it
+            (``vision_start_token="<|vision_start|>"``). Those that are not in the vocabulary get the ids behind it, in
+            this order, so that the ids of the words are the same in every model.
+    """
     from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
     fast = Tokenizer(models.WordLevel(VOCABULARY, unk_token=UNKNOWN))
     fast.normalizer = normalizers.Lowercase()
     fast.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()])
-    fast.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL])
+    special = [*SPECIAL, *(token for token in named.values() if token not in SPECIAL)]
+    fast.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
     return PreTrainedTokenizerFast(
         tokenizer_object=fast,
         pad_token=PAD,
@@ -66,5 +73,5 @@ def tokenizer() -> Any:
         eos_token=END,
         padding_side="left",  # so that the last column of a batch is the last token of every row
         model_max_length=512,
-        extra_special_tokens={"image_token": IMAGE},
+        extra_special_tokens={"image_token": IMAGE} | named,
     )

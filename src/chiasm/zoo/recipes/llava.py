@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Final
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - the library's own convention
 from torch import Tensor
 
 from chiasm.zoo.data.words import END, IMAGE, PAD, VOCABULARY, tokenizer
-from chiasm.zoo.recipes.losses import attention_mask, draw_weights, patch_heads, patch_loss, place_loss, right_answers
+from chiasm.zoo.recipes.decoders import (
+    Recipe,
+    Seen,
+    at_answers,
+    chat_template,
+    scaled,
+    scaled_steps,
+    with_pictures,
+)
+from chiasm.zoo.recipes.losses import attention_mask, draw_weights
 from chiasm.zoo.recipes.packing import PackedBatches
 from chiasm.zoo.recipes.pictures import PictureBatches
-from chiasm.zoo.recipes.training import Measures, Phase, Plan
+from chiasm.zoo.recipes.training import Plan
 
 NAME: Final = "llava-shapes"
 PATCH: Final = 16
 SIDE: Final = 128
 """Width and height of the picture that the model sees, in pixels."""
 GRID: Final = SIDE // PATCH
-TOWER_STEPS: Final = 400
+TOWER_STEPS: Final = 700
 JOINT_STEPS: Final = 4000
-
-_PATCH_WEIGHT: Final = 0.5
-_PLACE_WEIGHT: Final = 1.5
-
-_TEMPLATE: Final = (
-    "{% for message in messages %}"
-    "{% if message['role'] == 'assistant' %}<assistant> {% else %}<user>{% endif %}"
-    "{% if message['content'] is string %}{{ ' ' + message['content'] }}{% else %}"
-    "{% for part in message['content'] %}{% if part['type'] in ['image', 'image_url'] %}<image>{% endif %}{% endfor %}"
-    "{% for part in message['content'] %}{% if part['type'] == 'text' %}{{ ' ' + part['text'] }}{% endif %}{% endfor %}"
-    "{% endif %}"
-    "{% if message['role'] == 'assistant' %}</s>{% endif %}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}<assistant>{% endif %}"
-)
 
 
 def processor() -> Any:
@@ -61,7 +53,7 @@ def processor() -> Any:
         vision_feature_select_strategy="default",
         num_additional_image_tokens=1,  # the tower's class token, which "default" drops again
         image_token=IMAGE,
-        chat_template=_TEMPLATE,
+        chat_template=chat_template(IMAGE),
     )
 
 
@@ -115,42 +107,21 @@ def build(width: int = 128, tower_layers: int = 3, layers: int = 4, heads: int =
     return model
 
 
-def encode_pictures(model: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """Patch features and image tokens of pictures uint8[batch, side, side, 3]; both are [batch, grid², width]."""
-    scaled = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
-    patches = model.model.vision_tower(pixel_values=scaled).last_hidden_state[:, 1:]
-    return patches, model.model.multi_modal_projector(patches)
+def encode(model: Any, batch: dict[str, Tensor]) -> Seen:
+    """Patch features and image tokens, both [batch, grid², width], of the batch's ``pixels``."""
+    patches = model.model.vision_tower(pixel_values=scaled(batch["pixels"])).last_hidden_state[:, 1:]
+    return Seen(patches, model.model.multi_modal_projector(patches))
 
 
-def packed_logits(model: Any, batch: dict[str, Tensor], images: Tensor) -> Tensor:
+def logits(model: Any, batch: dict[str, Tensor], seen: Seen) -> Tensor:
     """Logits [batch, questions, 2, vocabulary] at the tokens that predict each answer and its end."""
-    embedded = model.get_input_embeddings()(batch["ids"])
-    first = 1 + images.shape[1]  # behind <user> and the image tokens
-    embedded = torch.cat([embedded[:, :1], images.to(embedded.dtype), embedded[:, first:]], dim=1)
     states = model.model.language_model(
-        inputs_embeds=embedded,
+        inputs_embeds=with_pictures(model.get_input_embeddings()(batch["ids"]), seen.images, 1),  # behind <user>
         attention_mask=attention_mask(batch["segments"], batch["hidden"]),
         position_ids=batch["positions"],
         use_cache=False,
     ).last_hidden_state
-    rows = torch.arange(len(states), device=states.device)[:, None, None]
-    return model.lm_head(states[rows, batch["asked"]])
-
-
-def _tower_loss(model: Any, heads: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Measures]:
-    patches, _ = encode_pictures(model, batch["pixels"])
-    loss, measures = patch_loss(heads, batch, patches)
-    return loss + 2 * place_loss(heads["place"], batch, patches), measures
-
-
-def _joint_loss(model: Any, heads: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Measures]:
-    patches, images = encode_pictures(model, batch["pixels"])
-    logits = packed_logits(model, batch, images).float()
-    answers = F.cross_entropy(logits.flatten(0, 2), batch["labels"].flatten())
-    shown, measures = patch_loss(heads, batch, patches)
-    place = place_loss(heads["token place"], batch, images)
-    right = logits[:, :, 0].argmax(-1) == batch["labels"][:, :, 0]
-    return answers + _PATCH_WEIGHT * shown + _PLACE_WEIGHT * place, measures | right_answers(right, batch)
+    return model.lm_head(at_answers(states, batch))
 
 
 def plan(seed: int = 0, steps_scale: float = 1.0) -> Plan:
@@ -162,25 +133,13 @@ def plan(seed: int = 0, steps_scale: float = 1.0) -> Plan:
     """
     torch.manual_seed(seed)
     model = build()
-    # Eager attention has a deterministic backward pass on a GPU, and at this size nothing is faster.
-    model.set_attn_implementation("eager")
     width = model.config.text_config.hidden_size
-    heads = patch_heads(width, width)
-    tower_steps, joint_steps = (max(1, round(steps * steps_scale)) for steps in (TOWER_STEPS, JOINT_STEPS))
-    tower = Phase(
-        name="tower",
-        steps=tower_steps,
-        batches=PictureBatches(SIDE, GRID, seed, tower_steps),
-        loss=partial(_tower_loss, model, heads),
-        parameters=[*model.model.vision_tower.parameters(), *heads.parameters()],
-        learning_rate=2e-3,
+    tower, joint = scaled_steps(steps_scale, TOWER_STEPS, JOINT_STEPS)
+    middle = model.model.language_model.layers[1:3]
+    recipe = Recipe(NAME, model, processor(), model.model.vision_tower, middle, encode, logits)
+    return recipe.plan(
+        seed,
+        (width, width),
+        (tower, PictureBatches(SIDE, GRID, seed, tower)),
+        (joint, PackedBatches(SIDE, GRID, seed, joint)),
     )
-    joint = Phase(
-        name="joint",
-        steps=joint_steps,
-        batches=PackedBatches(SIDE, GRID, seed, joint_steps),
-        loss=partial(_joint_loss, model, heads),
-        parameters=[*model.parameters(), *heads.parameters()],
-        learning_rate=1.5e-3,
-    )
-    return Plan(NAME, seed, model, processor(), heads, [tower, joint])

@@ -13,6 +13,8 @@ from chiasm.zoo.recipes.packing import TYPES
 from chiasm.zoo.recipes.pictures import FORMS, IGNORED
 from chiasm.zoo.recipes.training import Measures
 
+_NAMED_PLACE: Final = 4.0
+"""Weight of an error of place at a token, relative to the cross-entropy of colour and form."""
 _BACKGROUND: Final = 0.25
 """Weight of a patch without an object."""
 
@@ -48,14 +50,54 @@ def patch_loss(heads: Any, batch: dict[str, Tensor], patches: Tensor) -> tuple[T
     return loss, measures
 
 
-def place_loss(head: Any, batch: dict[str, Tensor], features: Tensor) -> Tensor:
+def place_loss(head: Any, batch: dict[str, Tensor], features: Tensor, grid: str = "") -> Tensor:
     """Mean squared error of centre and radius that each visible patch predicts.
 
     Relations hang on it: without such a loss on the image tokens, no position reaches the language model.
+
+    Args:
+        head: features → centre and radius.
+        batch: with labels of ``place`` and ``colour``.
+        features: [pictures, patches, width].
+        grid: prefix of the names of those labels, for features that lie on another grid than the patches.
     """
-    error = (head(features).float() - batch["place"]).square().mean(-1)
-    shown = (batch["colour"] != IGNORED).float()
+    error = (head(features).float() - batch[f"{grid}place"]).square().mean(-1)
+    shown = (batch[f"{grid}colour"] != IGNORED).float()
     return (error * shown).sum() / shown.sum().clamp(min=1)
+
+
+def named_heads(width: int, layers: int) -> Any:
+    """Heads that read an object at the token that fully names it, one set for each layer of the language model.
+
+    Args:
+        width: of the language model's states.
+        layers: how many of its layers are read.
+    """
+    return nn.ModuleList(patch_heads(width) for _ in range(layers))
+
+
+def named_loss(heads: Any, batch: dict[str, Tensor], states: list[Tensor]) -> tuple[Tensor, Measures]:
+    """Colour, form and place of each object at the token that fully names it, in the mean over layers.
+
+    It teaches the language model to look up what a word stands for, long before an answer could.
+
+    Args:
+        heads: of `named_heads`.
+        batch: with what `packing.named_objects` gives.
+        states: [pictures, tokens, width] behind each of the layers that are read.
+    """
+    loss = torch.zeros((), device=batch["ids"].device)
+    if not len(batch["named_at"]):
+        return loss, {}
+    rows, tokens = batch["named_at"].unbind(-1)
+    error = loss
+    for head, layer in zip(heads, states, strict=True):
+        named = layer[rows, tokens]
+        loss = loss + F.cross_entropy(head["colour"](named).float(), batch["named_colour"])
+        loss = loss + F.cross_entropy(head["form"](named).float(), batch["named_form"])
+        error = (head["place"](named).float() - batch["named_place"]).square().mean()
+        loss = loss + _NAMED_PLACE * error
+    return loss / len(states), {"named error": (error.detach(), torch.ones_like(error))}
 
 
 def right_answers(right: Tensor, batch: dict[str, Tensor]) -> Measures:
@@ -90,6 +132,6 @@ def draw_weights(model: Any) -> None:
         if weight.ndim >= 4:
             nn.init.normal_(weight, std=weight[0].numel() ** -0.5)
         elif weight.ndim >= 2 and "embed" in name:
-            nn.init.normal_(weight, std=0.5 if "position" in name else 1.0)
+            nn.init.normal_(weight, std=0.5 if "position" in name or "pos_embed" in name else 1.0)
         elif weight.ndim == 2:
             nn.init.normal_(weight, std=min(0.09, weight.shape[-1] ** -0.5))

@@ -7,6 +7,7 @@ so that a packed row equals its questions asked one by one. The picture is encod
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from chiasm.zoo.data.questions import DRILL, KINDS, Question, ask
 from chiasm.zoo.data.scenes import MOST, Family, Scene
 from chiasm.zoo.data.words import ASSISTANT, END, IMAGE, MASK, PAD, USER, VOCABULARY, token_words
 from chiasm.zoo.recipes.hiding import hide_words
-from chiasm.zoo.recipes.pictures import Batch, Mix, generator, picture_row, ramp, stack, training_scene
+from chiasm.zoo.recipes.pictures import Batch, Mix, generator, object_labels, picture_row, ramp, stack, training_scene
 
 TYPES: Final = (*KINDS["shapes"], *KINDS["digits"], DRILL)
 """All types of question, in the order of the ``kinds`` of a batch."""
@@ -67,6 +68,12 @@ def spoken(text: str, rng: np.random.Generator, *, masked: bool) -> tuple[list[i
     return tokens, [False] * len(tokens)
 
 
+def _named_tokens(question: Question) -> list[tuple[int, int]]:
+    """For each mention the number of its token in the question, and the object."""
+    ends = [match.end() for match in re.finditer(r"\w+|[^\w\s]", question.text)]
+    return [(ends.index(question.words[word][1]), item) for word, item in question.mentions]
+
+
 def pack_row(
     questions: list[Question], prefix: list[int], hidden_share: float, rng: np.random.Generator
 ) -> dict[str, list[Any]]:
@@ -75,7 +82,8 @@ def pack_row(
     Returns:
         Lists over tokens: ``ids``, ``positions``, ``segments`` (0 the prefix, k the k-th question), ``hidden`` (no
         token may look at it). Lists over questions: ``asked`` (indices of the two tokens that predict the answer
-        and the end), ``labels`` (what they should predict), ``kinds``, ``whole`` (no word is hidden).
+        and the end), ``labels`` (what they should predict), ``kinds``, ``whole`` (no word is hidden). And ``named``:
+        (index of a token, index of the object that is fully named by it), in questions of which no word is hidden.
     """
     start = len(prefix)
     row: dict[str, list[Any]] = {
@@ -84,12 +92,14 @@ def pack_row(
         "segments": [0] * start,
         "hidden": [False] * start,
     }
-    row |= {"asked": [], "labels": [], "kinds": [], "whole": []}
+    row |= {"asked": [], "labels": [], "kinds": [], "whole": [], "named": []}
     assistant, end = VOCABULARY[ASSISTANT], VOCABULARY[END]
     for number, question in enumerate(questions, start=1):
         masked = rng.random() < hidden_share
         tokens, hidden = spoken(question.text, rng, masked=masked)
         answer = VOCABULARY[question.answer]
+        if not masked:
+            row["named"] += [[len(row["ids"]) + place, item] for place, item in _named_tokens(question)]
         last = len(row["ids"]) + len(tokens)
         row["ids"] += [*tokens, assistant, answer, end]
         row["positions"] += range(start, start + len(tokens) + 3)
@@ -111,6 +121,28 @@ def pad_rows(rows: list[dict[str, list[Any]]]) -> Batch:
         for name, value in fill.items()
     }
     return batch | {name: np.array([row[name] for row in rows]) for name in ("asked", "labels", "kinds", "whole")}
+
+
+def named_objects(rows: list[dict[str, list[Any]]], scenes: list[Scene], masked: list[bool]) -> Batch:
+    """What the tokens that name an object should know of it; none where parts of the picture are hidden.
+
+    Returns:
+        ``named_at`` int64[k, 2] (row and token), ``named_colour`` and ``named_form`` int64[k] as in `patch_truth`, and
+        ``named_place`` float32[k, 3].
+    """
+    found = [
+        (number, token, scene.items[item])
+        for number, (row, scene, hide) in enumerate(zip(rows, scenes, masked, strict=True))
+        for token, item in row["named"]
+        if not hide
+    ]
+    labels = [object_labels(item) for _, _, item in found]
+    return {
+        "named_at": np.array([(row, token) for row, token, _ in found], dtype=np.int64).reshape(-1, 2),
+        "named_colour": np.array([colour for colour, _, _ in labels], dtype=np.int64),
+        "named_form": np.array([form for _, form, _ in labels], dtype=np.int64),
+        "named_place": np.array([place for _, _, place in labels], dtype=np.float32).reshape(-1, 3),
+    }
 
 
 @dataclass(frozen=True)
@@ -148,9 +180,11 @@ class PackedBatches:
         mix = replace(self.mix, most=3 if fraction < 0.1 else MOST)
         weights = {kind: first + (last - first) * late for kind, (first, last) in self.weights.items()}
         prefix = [VOCABULARY[USER]] + [VOCABULARY[IMAGE]] * self.grid**2
-        pictures, rows = [], []
+        scenes, pictures, rows = [], [], []
         for _ in range(self.pictures):
             scene, family = training_scene(rng, mix)
+            scenes.append(scene)
             pictures.append(picture_row(scene, self.side, self.grid, share, rng))
             rows.append(pack_row(draw_questions(scene, family, self.questions, weights, rng), prefix, share, rng))
-        return stack(pictures) | pad_rows(rows)
+        masked = [bool(picture["masked"]) for picture in pictures]
+        return stack(pictures) | pad_rows(rows) | named_objects(rows, scenes, masked)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from chiasm.zoo.data.scenes import COLOURS, DIGITS, MOST, SHAPES, SIDE, Family, Scene, draw_scene, render
+from chiasm.zoo.data.scenes import COLOURS, DIGITS, MOST, SHAPES, SIDE, Family, Item, Scene, draw_scene, render
 from chiasm.zoo.recipes.hiding import draw_cells, hide_cells
 
 Batch = dict[str, NDArray[Any]]
@@ -66,6 +66,12 @@ def shrink(picture: Image.Image, side: int) -> NDArray[np.uint8]:
     return np.array(picture.resize((side, side), Image.Resampling.BICUBIC))
 
 
+def object_labels(item: Item) -> tuple[int, int, tuple[float, float, float]]:
+    """Colour and form of an object as labels from 1, and its centre (-1 … 1) and radius (as a share of 40 pixels)."""
+    place = (item.x * 2 / SIDE - 1, item.y * 2 / SIDE - 1, item.radius / 40)
+    return _COLOURS.index(item.colour) + 1, FORMS.index(item.shape) + 1, place
+
+
 def patch_truth(scene: Scene, grid: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     """For each patch what lies at its middle.
 
@@ -81,9 +87,7 @@ def patch_truth(scene: Scene, grid: int) -> tuple[NDArray[np.int64], NDArray[np.
     for item in scene.items:
         x0, y0, x1, y1 = item.box
         over = ((middle > x0) & (middle < x1))[None, :] & ((middle > y0) & (middle < y1))[:, None]
-        colour[over] = _COLOURS.index(item.colour) + 1
-        form[over] = FORMS.index(item.shape) + 1
-        place[over] = (item.x * 2 / SIDE - 1, item.y * 2 / SIDE - 1, item.radius / 40)
+        colour[over], form[over], place[over] = object_labels(item)
     return colour.ravel(), form.ravel(), place.reshape(-1, 3)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import os
 import platform
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,8 +29,6 @@ Measures = dict[str, tuple[Tensor, Tensor]]
 _LOG_EVERY: Final = 50
 _STATE_EVERY: Final = 500
 _DECAY: Final = 0.05
-_MUON_RATE: Final = 5.0
-"""Muon's learning rate as a multiple of AdamW's."""
 _READ_OUT: Final = ("embed", "lm_head", "classifier", "prediction", "visual_projection", "text_projection")
 """Marks in the names of matrices that Muon should leave alone: tables of embeddings, and what reads answers out."""
 _LAST_RATE: Final = 0.02
@@ -46,7 +45,10 @@ class Phase:
         loss: batch of tensors → loss and measures.
         parameters: what is trained.
         learning_rate: the peak; it warms up linearly and falls by a cosine.
+        muon: Muon's learning rate as a multiple of AdamW's. Towers that read patches like 5; where words must find their
+            objects, 5 stays on a plateau that 2 leaves.
         warm_up: steps of warm-up.
+        keep: after which of its steps, counted from 1, `train` hands the model out as it is then.
     """
 
     name: str
@@ -55,7 +57,9 @@ class Phase:
     loss: Callable[[dict[str, Tensor]], tuple[Tensor, Measures]]
     parameters: list[Any]
     learning_rate: float
+    muon: float = 2.0
     warm_up: int = 60
+    keep: tuple[int, ...] = ()
 
     def rate(self, step: int) -> float:
         """Learning rate at a step."""
@@ -129,6 +133,7 @@ class _Optimiser:
     """
 
     def __init__(self, phase: Phase, matrices: frozenset[int], device: torch.device) -> None:
+        self.muon = phase.muon
         inner = [p for p in phase.parameters if id(p) in matrices]
         outer = [p for p in phase.parameters if id(p) not in matrices]
         groups = [
@@ -145,7 +150,7 @@ class _Optimiser:
 
     def step(self, rate: float) -> None:
         """One step at that learning rate, then clear the gradients."""
-        for part, factor in zip(self.parts, (1.0, _MUON_RATE), strict=False):
+        for part, factor in zip(self.parts, (1.0, self.muon), strict=False):
             for group in part.param_groups:
                 group["lr"] = rate * factor
             part.step()
@@ -190,6 +195,7 @@ def train(
     workers: int = 0,
     state: Path | None = None,
     write: Callable[[str], None] = lambda _line: None,
+    keep: Callable[[int, Plan, dict[str, Any]], None] = lambda _step, _plan, _report: None,
 ) -> dict[str, Any]:
     """Run all phases of a plan; afterwards ``plan.model`` is trained, in float32 on the CPU.
 
@@ -199,6 +205,8 @@ def train(
         workers: processes that make batches; the data are the same for any number.
         state: file from which a broken-off training goes on, and into which it is kept up to date.
         write: takes each line of the log.
+        keep: takes what a phase keeps: the number of the step, the plan with a copy of the model as it is then, ready
+            for `save`, and the report so far. What came before a state is not handed out again when that is continued.
 
     Returns:
         What `save` writes to ``training.json``.
@@ -223,6 +231,10 @@ def train(
             done = step + 1
             if done % _LOG_EVERY == 0 or done == phase.steps:
                 log.flush(phase.name, done, time.monotonic() - began)
+            if done in phase.keep:  # before the state is kept, so that no break loses a checkpoint
+                early = _as_it_is(plan, done)
+                report = _report(early, device, time.monotonic() - began, list(log.lines))
+                keep(done, early, report | {"phase": phase.name, "step": done})
             if state is not None and (done % _STATE_EVERY == 0 or done == phase.steps):
                 content = {"modules": modules.state_dict(), "optimiser": optimiser.state_dict()}
                 content |= {"phase": number, "step": done, "lines": log.lines, "seconds": time.monotonic() - began}
@@ -241,6 +253,13 @@ def _step(
     torch.nn.utils.clip_grad_norm_(phase.parameters, 1.0)
     optimiser.step(phase.rate(step))
     return loss, measures
+
+
+def _as_it_is(plan: Plan, step: int) -> Plan:
+    """The plan with a copy of its model, in float32 on the CPU; its name ends in the step."""
+    # A copy, because `save` rounds to half precision and back, which would change the rest of the training.
+    model = copy.deepcopy(plan.model).float().cpu().eval()
+    return replace(plan, name=f"{plan.name}-{step:04d}", model=model)
 
 
 def _keep(state: Path, content: dict[str, Any]) -> None:

@@ -1,0 +1,155 @@
+"""The data sets **shapes**, **digits** and **photos**: questions about scenes, and the pixels and words that decide.
+
+Their handwritten digits and photographs are those never trained on, and their random numbers those of no training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chiasm.core.errors import InvalidInput, UnknownName
+from chiasm.core.sample import Sample, Tag
+from chiasm.zoo.data.questions import KINDS, Question, ask
+from chiasm.zoo.data.scenes import SIDE, Family, Item, Scene, draw_scene, mask, render
+
+FAMILIES: Final[dict[str, tuple[Family, ...]]] = {
+    "shapes": ("shapes",),
+    "digits": ("digits",),
+    "photos": ("shapes", "digits"),
+}
+"""Data set → the families of scenes it draws, each as often."""
+
+TYPES: Final[dict[str, tuple[str, ...]]] = {
+    name: tuple(kind for family in families for kind in KINDS[family]) for name, families in FAMILIES.items()
+}
+"""Data set → its question types."""
+
+_ON_PHOTOGRAPHS: Final = "photos"
+
+_STREAMS: Final = {"shapes": 0x5A9E5, "digits": 0xD1617, "photos": 0x9407}
+"""Keeps the random numbers of each data set apart from those of the others and of training, whatever the seeds."""
+
+
+def shapes(n: int, seed: int, types: Sequence[str] | None = None) -> list[Sample]:
+    """The first ``n`` samples of **shapes**; see `samples`."""
+    return samples("shapes", n, seed, types)
+
+
+def digits(n: int, seed: int, types: Sequence[str] | None = None) -> list[Sample]:
+    """The first ``n`` samples of **digits**; see `samples`."""
+    return samples("digits", n, seed, types)
+
+
+def photos(n: int, seed: int, types: Sequence[str] | None = None) -> list[Sample]:
+    """The first ``n`` samples of **photos**; see `samples`."""
+    return samples("photos", n, seed, types)
+
+
+def samples(name: str, n: int, seed: int, types: Sequence[str] | None = None) -> list[Sample]:
+    """The first ``n`` samples of a data set with that seed.
+
+    Sample k depends on ``name``, ``seed``, ``types`` and k alone, not on ``n``. The zoo's models never trained on these
+    pictures, whatever the seed, nor on any glyph or photograph in them.
+
+    Args:
+        name: ``"shapes"``, ``"digits"``, or ``"photos"``: either of these, half of the samples each, on photographs.
+        n: how many samples.
+        seed: seed of the data set, not negative.
+        types: question types to draw from, of `TYPES`; all if ``None``.
+
+    Returns:
+        Samples with the parts ``image`` (RGB picture of 256 × 256 pixels) and ``text``. ``truth["image"]`` holds the
+        boxes float64[k, 4] of the objects that decide (none for an existence question answered "no"),
+        ``masks["image"]`` their pixels bool[k, 256, 256], ``truth["text"]`` the spans int64[k, 2] of the words that
+        decide. Tags: ``type``, ``objects``, ``family``, and ``hard`` for existence: whether the colour and the shape
+        are both there, on different objects, though not together.
+
+    Raises:
+        UnknownName: there is no such data set, or a type is not one of its own.
+        InvalidInput: ``n`` or ``seed`` is negative, or ``types`` is empty.
+    """
+    if n < 0 or seed < 0:
+        raise InvalidInput(f"n and seed must not be negative; got n={n}, seed={seed}.")
+    kinds = _checked(name, types)
+    return [_sample(name, index, seed, kinds) for index in range(n)]
+
+
+def scene_and_question(
+    name: str, index: int, seed: int, types: Sequence[str] | None = None
+) -> tuple[Scene, Question, Family]:
+    """Scene, question and family of sample ``index`` of a data set, before rendering.
+
+    Args:
+        name: the data set.
+        index: place in the data set, from 0.
+        seed: seed of the data set.
+        types: question types to choose from; all if ``None``.
+
+    Raises:
+        UnknownName: there is no such data set, or a type is not one of its own.
+        InvalidInput: ``types`` is empty.
+    """
+    return _drawn(name, index, seed, _checked(name, types))
+
+
+def _checked(name: str, types: Sequence[str] | None) -> tuple[str, ...]:
+    if name not in FAMILIES:
+        raise UnknownName("data set", name, FAMILIES)
+    if types is None:
+        return TYPES[name]
+    if isinstance(types, str):
+        raise InvalidInput(f"types is the text {types!r}; give a list, e.g. types=[{types!r}].")
+    for kind in types:
+        if kind not in TYPES[name]:
+            raise UnknownName(f"question type of {name!r}", kind, TYPES[name])
+    if not types:
+        raise InvalidInput(f"types is empty; leave it out, or choose from {', '.join(TYPES[name])}.")
+    return tuple(types)
+
+
+def _drawn(name: str, index: int, seed: int, types: tuple[str, ...]) -> tuple[Scene, Question, Family]:
+    rng = np.random.default_rng(np.random.SeedSequence([_STREAMS[name], seed, index]))
+    families = [family for family in FAMILIES[name] if set(types) & set(KINDS[family])]
+    family = families[int(rng.integers(len(families)))]
+    kinds = [kind for kind in types if kind in KINDS[family]]
+    kind = kinds[int(rng.integers(len(kinds)))]
+    while True:
+        scene = draw_scene(rng, family=family, photo=name == _ON_PHOTOGRAPHS, held_out=True)
+        question = ask(scene, kind, rng)
+        if question is not None:
+            return scene, question, family
+
+
+def _box(item: Item, pixels: NDArray[np.bool_]) -> tuple[float, ...]:
+    """Tight box (x0, y0, x1, y1) of a shape's outline, or of a digit's pixels: its faint ink is no part of it."""
+    if item.glyph is None:
+        return item.box
+    rows, columns = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
+    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+
+
+def _sample(name: str, index: int, seed: int, types: tuple[str, ...]) -> Sample:
+    scene, question, family = _drawn(name, index, seed, types)
+    tags: dict[str, Tag] = {"type": question.kind, "objects": len(scene.items), "family": family}
+    if question.kind == "existence":
+        tags["hard"] = question.hard
+    deciding = [scene.items[i] for i in question.items]
+    masks = np.array([mask(item) for item in deciding], dtype=np.bool_).reshape(-1, SIDE, SIDE)
+    boxes = [_box(item, pixels) for item, pixels in zip(deciding, masks, strict=True)]
+    truth: dict[str, NDArray[Any]] = {
+        "image": np.array(boxes, dtype=np.float64).reshape(-1, 4),
+        "text": np.array(question.words, dtype=np.int64).reshape(-1, 2),
+    }
+    return Sample(
+        image=render(scene),
+        text=question.text,
+        answer=question.answer,
+        truth=truth,
+        masks={"image": masks},
+        tags=tags,
+        id=f"{name}-{seed}-{index:06d}",
+    )

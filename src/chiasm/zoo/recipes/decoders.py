@@ -1,0 +1,315 @@
+"""What the recipes of all decoders share: their prompts, their losses, and batches for models that merge patches.
+
+A recipe gives two functions: ``encode(model, batch)`` and ``logits(model, batch, seen)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - the library's own convention
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from chiasm.zoo.answers import chat_inputs
+from chiasm.zoo.data.words import ASSISTANT, VOCABULARY, token_words
+from chiasm.zoo.recipes.losses import named_heads, named_loss, patch_heads, patch_loss, place_loss, right_answers
+from chiasm.zoo.recipes.packing import PackedBatches
+from chiasm.zoo.recipes.pictures import IGNORED, Batch, PictureBatches, generator
+from chiasm.zoo.recipes.training import Measures, Phase, Plan
+
+_PATCH_WEIGHT: Final = 0.5
+_PLACE_WEIGHT: Final = 1.5
+_NAMED_WEIGHT: Final = 0.5
+_MERGED: Final = "token "
+"""Prefix of the names of labels on the grid of image tokens, where that is not the grid of patches."""
+
+_TEMPLATE: Final = (
+    "{% for message in messages %}"
+    "{% if message['role'] == 'assistant' %}<assistant> {% else %}<user>{% endif %}"
+    "{% if message['content'] is string %}{{ ' ' + message['content'] }}{% else %}"
+    "{% for part in message['content'] %}{% if part['type'] in ['image', 'image_url'] %}PICTURE{% endif %}{% endfor %}"
+    "{% for part in message['content'] %}{% if part['type'] == 'text' %}{{ ' ' + part['text'] }}{% endif %}{% endfor %}"
+    "{% endif %}"
+    "{% if message['role'] == 'assistant' %}</s>{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+
+
+def chat_template(picture: str) -> str:
+    """The chat template of a decoder: pictures first, then the text.
+
+    Args:
+        picture: what stands for a picture.
+    """
+    return _TEMPLATE.replace("PICTURE", picture)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Encoded pictures.
+
+    Attributes:
+        patches: features of the vision tower, row by row: [pictures, patches, width].
+        images: what replaces the image tokens: [pictures, tokens, width].
+        layers: features of the same shape that further layers of the language model add (Qwen3-VL).
+    """
+
+    patches: Tensor
+    images: Tensor
+    layers: tuple[Tensor, ...] = ()
+
+
+Encode = Callable[[Any, dict[str, Tensor]], Seen]
+Logits = Callable[[Any, dict[str, Tensor], Seen], Tensor]
+
+
+def scaled(pixels: Tensor, mean: float = 0.5, deviation: float = 0.5) -> Tensor:
+    """Pixels uint8[batch, side, side, 3] as the image processor scales them: float32[batch, 3, side, side]."""
+    return pixels.permute(0, 3, 1, 2).float() / (255 * deviation) - mean / deviation
+
+
+def with_pictures(embedded: Tensor, images: Tensor, first: int) -> Tensor:
+    """Embedded rows whose image tokens, ``images.shape[1]`` from number ``first`` on, are replaced by features."""
+    last = first + images.shape[1]
+    return torch.cat([embedded[:, :first], images.to(embedded.dtype), embedded[:, last:]], dim=1)
+
+
+def at_answers(states: Tensor, batch: dict[str, Tensor]) -> Tensor:
+    """The states that predict each answer and its end: [pictures, questions, 2, width]."""
+    rows = torch.arange(len(states), device=states.device)[:, None, None]
+    return states[rows, batch["asked"]]
+
+
+@contextmanager
+def tapped(layers: Sequence[Any]) -> Iterator[list[Tensor]]:
+    """The states behind some layers of a model, in the order in which its forward pass makes them."""
+    states: list[Tensor] = []
+    hooks = [
+        layer.register_forward_hook(
+            lambda _layer, _inputs, out: states.append(out[0] if isinstance(out, tuple) else out)
+        )
+        for layer in layers
+    ]
+    try:
+        yield states
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A decoder and how it takes batches.
+
+    Attributes:
+        name: in the zoo.
+        model: with fresh weights.
+        processor: saved beside it.
+        tower: the vision tower, a part of the model.
+        layers: the middle layers of the language model, where naming words should know their objects.
+        encode: batch → encoded pictures.
+        logits: batch and encoded pictures → logits [pictures, questions, 2, vocabulary].
+        tower_rate: peak learning rate of the first phase.
+        joint_rate: peak learning rate of the second phase.
+    """
+
+    name: str
+    model: Any
+    processor: Any
+    tower: Any
+    layers: Sequence[Any]
+    encode: Encode
+    logits: Logits
+    tower_rate: float = 2e-3
+    joint_rate: float = 1.5e-3
+
+    def plan(self, seed: int, widths: tuple[int, int], tower: tuple[int, Callable[[int], Batch]], joint: Any) -> Plan:
+        """The vision tower with patch heads first, then everything, many questions packed behind each picture.
+
+        Args:
+            seed: of weights and data.
+            widths: of the features of patches and of image tokens.
+            tower: number of steps of the first phase, and its batches.
+            joint: the same of the second.
+        """
+        model = self.model
+        # Eager attention has a deterministic backward pass on a GPU, and at this size nothing is faster.
+        model.set_attn_implementation("eager")
+        heads = patch_heads(*widths)
+        heads["named"] = named_heads(widths[1], len(self.layers))
+        first = Phase(
+            name="tower",
+            steps=tower[0],
+            batches=tower[1],
+            loss=partial(self.tower_loss, heads),
+            parameters=[*self.tower.parameters(), *heads.parameters()],
+            learning_rate=self.tower_rate,
+            muon=5.0,
+        )
+        second = Phase(
+            name="joint",
+            steps=joint[0],
+            batches=joint[1],
+            loss=partial(self.joint_loss, heads),
+            parameters=[*model.parameters(), *heads.parameters()],
+            learning_rate=self.joint_rate,
+        )
+        return Plan(self.name, seed, model, self.processor, heads, [first, second])
+
+    def tower_loss(self, heads: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Measures]:
+        """Loss of the first phase: what each patch shows."""
+        patches = self.encode(self.model, batch).patches
+        loss, measures = patch_loss(heads, batch, patches)
+        return loss + 2 * place_loss(heads["place"], batch, patches), measures
+
+    def joint_loss(self, heads: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Measures]:
+        """Loss of the second phase: the answers, and what patches, image tokens and naming words know of objects."""
+        seen = self.encode(self.model, batch)
+        with tapped(self.layers) as states:
+            given = self.logits(self.model, batch, seen).float()
+        named, found = named_loss(heads["named"], batch, states)
+        answers = F.cross_entropy(given.flatten(0, 2), batch["labels"].flatten())
+        shown, measures = patch_loss(heads, batch, seen.patches)
+        place = place_loss(heads["token place"], batch, seen.images, _MERGED if f"{_MERGED}place" in batch else "")
+        right = given[:, :, 0].argmax(-1) == batch["labels"][:, :, 0]
+        loss = answers + _PATCH_WEIGHT * shown + _PLACE_WEIGHT * place + _NAMED_WEIGHT * named
+        return loss, measures | found | right_answers(right, batch)
+
+
+def scaled_steps(steps_scale: float, *steps: int) -> list[int]:
+    """Numbers of steps multiplied by a scale, at least one each."""
+    return [max(1, round(number * steps_scale)) for number in steps]
+
+
+def prompt_inputs(processor: Any, side: int) -> tuple[dict[str, Tensor], int]:
+    """What the processor makes of a picture of that size and one word, and how many tokens come before the word.
+
+    Training takes the beginning of its rows from here, so that it sees what the processor will write.
+
+    Raises:
+        ValueError: the prompt does not end with the question and the mark of the answer.
+    """
+    text = "red"
+    tail = [token for word in token_words(text) for token in word] + [VOCABULARY[ASSISTANT]]
+    inputs = chat_inputs(processor, [Image.new("RGB", (side, side))], [text])
+    ids = inputs["input_ids"][0].tolist()
+    if ids[-len(tail) :] != tail:
+        raise ValueError(f"the prompt ends with {ids[-len(tail) :]} instead of {tail}")
+    return inputs, len(ids) - len(tail)
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One size of pictures and how its prompts begin.
+
+    Attributes:
+        side: width and height of the picture that the model sees, in pixels.
+        grid: patches across and down.
+        merge: patches across and down that become one image token.
+        prefix: token ids before a question.
+        positions: their positions: int64[tokens], or int64[3, tokens] with three axes.
+        start: position of the first token of a question.
+    """
+
+    side: int
+    grid: int
+    merge: int
+    prefix: NDArray[np.int64]
+    positions: NDArray[np.int64]
+    start: int
+
+    def merged(self, batch: Batch) -> Batch:
+        """The batch with labels of image tokens too.
+
+        An image token is asked for the largest object on its visible patches, or for its own middle if there is none.
+        It has no label where all of its patches are hidden.
+        """
+        across = self.grid // self.merge
+        cells = (len(batch["colour"]), across, self.merge, across, self.merge)
+        flat = (len(batch["colour"]), across**2, self.merge**2)
+        shown = (batch["colour"] != IGNORED).reshape(cells).swapaxes(2, 3).reshape(flat)
+        place = batch["place"].reshape(*cells, 3).swapaxes(2, 3).reshape(*flat, 3)
+        radius = place[..., 2] * shown
+        largest = np.take_along_axis(place, radius.argmax(-1)[..., None, None], axis=2)[:, :, 0]
+        own = (np.arange(across, dtype=np.float32) + 0.5) * 2 / across - 1
+        empty = np.zeros((across, across, 3), dtype=np.float32)
+        empty[..., :2] = np.stack(np.meshgrid(own, own), axis=-1)
+        label = np.where((radius > 0).any(-1)[..., None], largest, empty.reshape(1, -1, 3))
+        ignored = np.where(shown.any(-1), 0, IGNORED)
+        return batch | {f"{_MERGED}place": label.astype(np.float32), f"{_MERGED}colour": ignored}
+
+    def begun(self, batch: Batch, old: int) -> Batch:
+        """The batch with rows that begin as this model's prompts do, instead of with ``old`` other tokens."""
+        count, new = len(batch["ids"]), len(self.prefix)
+        heads = {"ids": self.prefix, "segments": np.zeros(new, np.int64), "hidden": np.zeros(new, bool)}
+        rows = {
+            name: np.concatenate([np.broadcast_to(head, (count, new)), batch[name][:, old:]], axis=1)
+            for name, head in heads.items()
+        }
+        text = np.maximum(batch["positions"][:, old:] - old + self.start, 0)  # those of padding count for nothing
+        before = np.broadcast_to(self.positions[..., None, :], (*self.positions.shape[:-1], count, new))
+        text = np.broadcast_to(text, (*before.shape[:-1], text.shape[-1]))
+        return (
+            batch
+            | rows
+            | {"positions": np.concatenate([before, text], -1), "asked": batch["asked"] + new - old}
+            | ({"named_at": batch["named_at"] + np.array([0, new - old])})
+        )
+
+
+@dataclass(frozen=True)
+class ViewBatches:
+    """`PictureBatches` or `PackedBatches` of one view a batch, drawn at random, with labels for merged patches.
+
+    Attributes:
+        views: each a view and how often it is drawn, relative to the others.
+        seed: seed of training.
+        steps: length of the phase.
+        packed: whether there are questions.
+        pictures: pictures in a batch; the usual number by default.
+        questions: questions for each picture.
+    """
+
+    views: tuple[tuple[View, float], ...]
+    seed: int
+    steps: int
+    packed: bool
+    pictures: int | None = None
+    questions: int = 12
+
+    def __call__(self, step: int) -> Batch:
+        """The batch of that step."""
+        edges = np.cumsum([share for _, share in self.views])
+        draw = generator(self.seed, 2 + self.packed, step).random() * edges[-1]
+        view = self.views[int(np.searchsorted(edges, draw, side="right"))][0]
+        more = {} if self.pictures is None else {"pictures": self.pictures}
+        if not self.packed:
+            return PictureBatches(view.side, view.grid, self.seed, self.steps, **more)(step)
+        batches = PackedBatches(view.side, view.grid, self.seed, self.steps, questions=self.questions, **more)
+        return view.begun(view.merged(batches(step)), 1 + view.grid**2)
+
+
+def view_of(processor: Any, side: int, patch: int, merge: int, place: Callable[[Any], Tensor] | None = None) -> View:
+    """The view of pictures of one size.
+
+    Args:
+        processor: the model's.
+        side: width and height that the model sees, in pixels; the processor must leave such a picture as it is.
+        patch: width and height of a patch, in pixels.
+        merge: patches across and down that become one image token.
+        place: inputs → positions int64[3, 1, tokens]; 0, 1, 2 … by default.
+    """
+    inputs, count = prompt_inputs(processor, side)
+    ids = inputs["input_ids"][0].numpy()
+    positions = np.arange(len(ids)) if place is None else place(inputs)[:, 0].numpy()
+    start = int(positions[..., count].max())
+    return View(side, side // patch, merge, ids[:count], positions[..., :count], start)

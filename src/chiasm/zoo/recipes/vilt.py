@@ -1,0 +1,287 @@
+"""The zoo's `vilt-shapes`: a real ViLT of a million parameters that answers questions about shapes and digits.
+
+In ViLT patches look at words and words at patches, so no picture can be encoded once for several questions and a step
+teaches little. Training therefore comes near in three phases: pictures alone through the lower layers; twelve questions
+packed behind a picture that looks at none of them (and later at the first one); at last one question a sequence,
+everything looking at everything, as the model will be used.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Final
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the library's own convention
+from torch import Tensor
+
+from chiasm.zoo.data.phrases import ANSWERS
+from chiasm.zoo.data.words import PAD, VOCABULARY
+from chiasm.zoo.recipes.fusion import (
+    LONGEST,
+    QuestionBatches,
+    blocked,
+    question_tokenizer,
+    scaled,
+    word_heads,
+    word_loss,
+)
+from chiasm.zoo.recipes.losses import draw_weights, patch_heads, patch_loss, place_loss, right_answers
+from chiasm.zoo.recipes.pictures import IGNORED, PictureBatches
+from chiasm.zoo.recipes.training import Measures, Phase, Plan
+
+NAME: Final = "vilt-shapes"
+PATCH: Final = 16
+SIDE: Final = 128
+"""Width and height of the picture that the model sees, in pixels."""
+GRID: Final = SIDE // PATCH
+PICTURE_STEPS: Final = 400
+PACKED_STEPS: Final = 2600
+JOINT_STEPS: Final = 600
+
+SEES: Final = 3
+"""Layers after which patches say what lies on them."""
+REFERS: Final = 4
+"""Layers after which words say what they name."""
+
+_PATCH_WEIGHT: Final = 0.5
+_PLACE_WEIGHT: Final = 1.5
+_WORD_WEIGHT: Final = 0.3
+_LEAK_FROM: Final = 0.5
+"""Share of the packed phase after which every other picture looks at its first question."""
+
+
+def processor() -> Any:
+    """The processor: the shorter side of a picture to 128 pixels, ``<user>`` and ``</s>`` around the question."""
+    from transformers import ViltProcessor
+    from transformers.models.vilt.image_processing_pil_vilt import ViltImageProcessorPil
+
+    pictures = ViltImageProcessorPil(
+        size={"shortest_edge": SIDE}, size_divisor=PATCH, resample=3, image_mean=[0.5] * 3, image_std=[0.5] * 3
+    )
+    return ViltProcessor(pictures, question_tokenizer())
+
+
+def build(width: int = 128, layers: int = 6, heads: int = 4) -> Any:
+    """A ViLT with fresh weights; draw them after `torch.manual_seed`.
+
+    Args:
+        width: size of every hidden state.
+        layers: layers of the encoder.
+        heads: attention heads.
+
+    Returns:
+        A `ViltForQuestionAnswering` whose labels are `ANSWERS`.
+    """
+    from transformers import ViltConfig, ViltForQuestionAnswering
+
+    config = ViltConfig(
+        vocab_size=len(VOCABULARY),
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        image_size=SIDE,
+        patch_size=PATCH,
+        max_position_embeddings=LONGEST,
+        max_image_length=-1,
+        pad_token_id=VOCABULARY[PAD],
+        id2label=dict(enumerate(ANSWERS)),
+        label2id={answer: number for number, answer in enumerate(ANSWERS)},
+    )
+    model = ViltForQuestionAnswering(config)
+    draw_weights(model)
+    return model
+
+
+def image_embeds(model: Any, pixels: Tensor) -> Tensor:
+    """What the library's forward pass embeds, without its draw of patches; the modality is not yet added.
+
+    Args:
+        model: the model.
+        pixels: uint8[batch, side, side, 3].
+
+    Returns:
+        Class token and patches in reading order, float[batch, 1 + grid², width].
+    """
+    own = model.vilt.embeddings
+    patches = own.patch_embeddings(scaled(pixels)).flatten(2).transpose(1, 2)
+    return torch.cat([own.cls_token.expand(len(patches), -1, -1), patches], dim=1) + own.position_embeddings
+
+
+def _with_modality(model: Any, states: Tensor, modality: int) -> Tensor:
+    return states + model.vilt.embeddings.token_type_embeddings.weight[modality]
+
+
+def _text_embeds(model: Any, ids: Tensor, positions: Tensor) -> Tensor:
+    own = model.vilt.embeddings.text_embeddings
+    # The library's own token types are as long as one text; packed rows are longer.
+    embedded = own(input_ids=ids, position_ids=positions, token_type_ids=torch.zeros_like(ids))
+    return _with_modality(model, embedded, 0)
+
+
+def run_layers(model: Any, states: Tensor, mask: Tensor | None, start: int = 0, end: int | None = None) -> Tensor:
+    """States through the encoder's layers ``start`` to ``end`` under an additive mask."""
+    for layer in model.vilt.encoder.layer[start:end]:
+        states = layer(states, mask)[0]
+    return states
+
+
+def _read(model: Any, first: Tensor) -> Tensor:
+    """Logits float[rows, answers] from final states float[rows, width] of the tokens that the pooler reads."""
+    return model.classifier(model.vilt.pooler(model.vilt.layernorm(first)[:, None]))
+
+
+def packed_mask(segments: Tensor, hidden: Tensor, patches: int, leak: Tensor) -> Tensor:
+    """Additive mask of rows of packed questions followed by the picture.
+
+    Args:
+        segments: int64[batch, tokens], number of each token's question.
+        hidden: bool[batch, tokens], no token may look at it.
+        patches: tokens of the picture.
+        leak: int64[batch], the question that the picture looks at, 0 for none.
+    """
+    batch, tokens = segments.shape
+    own = segments[:, :, None] == segments[:, None, :]
+    seen = (segments == leak[:, None])[:, None, :].expand(batch, patches, tokens)
+    text = torch.cat([own, seen], dim=1) & ~hidden[:, None, :]
+    picture = torch.ones(batch, tokens + patches, patches, dtype=torch.bool, device=text.device)
+    return blocked(torch.cat([text, picture], dim=2))
+
+
+def packed_states(model: Any, batch: dict[str, Tensor], leak: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Patches after `SEES` layers, words after `REFERS`, and logits float[batch, questions, answers]."""
+    pictures = _with_modality(model, image_embeds(model, batch["pixels"]), 1)
+    tokens = batch["ids"].shape[1]
+    states = torch.cat([_text_embeds(model, batch["ids"], batch["positions"]), pictures], dim=1)
+    mask = packed_mask(batch["segments"], batch["hidden"], pictures.shape[1], leak)
+    seen = run_layers(model, states, mask, 0, SEES)
+    referred = run_layers(model, seen, mask, SEES, REFERS)
+    final = run_layers(model, referred, mask, REFERS)
+    rows = torch.arange(len(final), device=final.device)[:, None]
+    logits = _read(model, final[rows, batch["asked"]].flatten(0, 1)).view(*batch["asked"].shape, -1)
+    return seen[:, tokens + 1 :], referred[:, :tokens], logits
+
+
+def unpacked(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The questions of packed rows one by one.
+
+    Returns:
+        ``ids``, ``visible`` (not padding, and others may look at it) and the words' labels: [batch·questions, tokens].
+    """
+    questions, tokens = batch["asked"].shape[1], batch["ids"].shape[1]
+    length = int(batch["positions"].max()) + 1
+    places = batch["asked"][:, :, None] + torch.arange(length, device=batch["ids"].device)
+    inside, places = places < tokens, places.clamp(max=tokens - 1)
+    rows = torch.arange(len(places), device=places.device)[:, None, None]
+    numbers = torch.arange(1, questions + 1, device=places.device)[None, :, None]
+    own = inside & (batch["segments"][rows, places] == numbers)
+    single = {
+        "ids": batch["ids"][rows, places].masked_fill(~own, VOCABULARY[PAD]),
+        "visible": own & ~batch["hidden"][rows, places],
+        "word place": batch["word place"][rows, places],
+    }
+    for name in ("count", "word colour", "word form"):
+        single[name] = batch[name][rows, places].masked_fill(~own, IGNORED)
+    return {name: array.flatten(0, 1) for name, array in single.items()}
+
+
+def joint_states(model: Any, pixels: Tensor, ids: Tensor, visible: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """As `packed_states`, for one question a row and everything looking at everything: the model's own forward pass.
+
+    Args:
+        model: the model.
+        pixels: uint8[pictures, side, side, 3]; the same number of rows in turn belong to each.
+        ids: int64[rows, tokens].
+        visible: bool[rows, tokens].
+
+    Returns:
+        Patches after `SEES` layers, words after `REFERS`, logits float[rows, answers].
+    """
+    pictures = _with_modality(model, image_embeds(model, pixels), 1)
+    pictures = pictures.repeat_interleave(len(ids) // len(pixels), dim=0)
+    positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+    states = torch.cat([_text_embeds(model, ids, positions), pictures], dim=1)
+    keys = torch.cat([visible, visible.new_ones(pictures.shape[:2])], dim=1)
+    mask = blocked(keys[:, None, :])
+    seen = run_layers(model, states, mask, 0, SEES)
+    referred = run_layers(model, seen, mask, SEES, REFERS)
+    final = run_layers(model, referred, mask, REFERS)
+    tokens = ids.shape[1]
+    return seen[:, tokens + 1 :], referred[:, :tokens], _read(model, final[:, 0])
+
+
+def _picture_loss(model: Any, heads: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Measures]:
+    states = _with_modality(model, image_embeds(model, batch["pixels"]), 1)
+    patches = run_layers(model, states, None, 0, SEES)[:, 1:]
+    loss, measures = patch_loss(heads["patch"], batch, patches)
+    return loss + 2 * place_loss(heads["patch"]["place"], batch, patches), measures
+
+
+def _all_losses(
+    heads: Any, batch: dict[str, Tensor], words: dict[str, Tensor], states: tuple[Tensor, Tensor, Tensor]
+) -> tuple[Tensor, Measures]:
+    seen, referred, logits = states
+    answers = F.cross_entropy(logits.float().flatten(0, 1), batch["labels"].flatten())
+    shown, measures = patch_loss(heads["patch"], batch, seen)
+    place = place_loss(heads["patch"]["place"], batch, seen)
+    named, counts = word_loss(heads["word"], words, referred)
+    loss = answers + _PATCH_WEIGHT * shown + _PLACE_WEIGHT * place + _WORD_WEIGHT * named
+    return loss, measures | counts | right_answers(logits.argmax(-1) == batch["labels"], batch)
+
+
+def _packed_loss(model: Any, heads: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Measures]:
+    return _all_losses(heads, batch, batch, packed_states(model, batch, batch["leak"]))
+
+
+def _joint_loss(model: Any, heads: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Measures]:
+    words = unpacked(batch)
+    seen, referred, logits = joint_states(model, batch["pixels"], words["ids"], words["visible"])
+    pictures, questions = batch["asked"].shape
+    first = seen.unflatten(0, (pictures, questions))[:, 0]
+    return _all_losses(heads, batch, words, (first, referred, logits.view(pictures, questions, -1)))
+
+
+def plan(seed: int = 0, steps_scale: float = 1.0) -> Plan:
+    """The recipe: pictures alone, then twelve packed questions a picture, then one question a sequence.
+
+    Args:
+        seed: of weights and data.
+        steps_scale: multiplies the number of steps of all phases.
+    """
+    torch.manual_seed(seed)
+    model = build()
+    width = model.config.hidden_size
+    heads = torch.nn.ModuleDict({"patch": patch_heads(width), "word": word_heads(width)})
+    alone, packed, joint = (max(1, round(steps * steps_scale)) for steps in (PICTURE_STEPS, PACKED_STEPS, JOINT_STEPS))
+    everything = [*model.parameters(), *heads.parameters()]
+    own = model.vilt.embeddings
+    lower = [own.cls_token, own.position_embeddings, *own.patch_embeddings.parameters()]
+    lower += [*own.token_type_embeddings.parameters(), *model.vilt.encoder.layer[:SEES].parameters()]
+    phases = [
+        Phase(
+            name="pictures",
+            steps=alone,
+            batches=PictureBatches(SIDE, GRID, seed, alone),
+            loss=partial(_picture_loss, model, heads),
+            parameters=[*lower, *heads["patch"].parameters()],
+            learning_rate=2e-3,
+        ),
+        Phase(
+            name="packed",
+            steps=packed,
+            batches=QuestionBatches(SIDE, GRID, seed, packed, leak_from=_LEAK_FROM),
+            loss=partial(_packed_loss, model, heads),
+            parameters=everything,
+            learning_rate=1.5e-3,
+        ),
+        Phase(
+            name="joint",
+            steps=joint,
+            batches=QuestionBatches(SIDE, GRID, seed, joint, phase=2, questions=3, grown=True),
+            loss=partial(_joint_loss, model, heads),
+            parameters=everything,
+            learning_rate=7e-4,
+        ),
+    ]
+    return Plan(NAME, seed, model, processor(), heads, phases)

@@ -1,0 +1,98 @@
+"""What was measured of the zoo's models as Markdown tables, which also read well in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from chiasm.core.errors import InvalidInput
+from chiasm.zoo.accuracy import Row, Shares
+
+CARD: Final = ("<!-- accuracy: written by python -m chiasm.zoo.evaluate NAME --card -->", "<!-- /accuracy -->")
+"""Between these two lines of a model card stand its tables."""
+DOCS: Final = ("<!-- table: written by python -m chiasm.zoo.evaluate --docs docs/zoo.md -->", "<!-- /table -->")
+"""Between these two lines of a page stand the tables of all models."""
+
+
+def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; the first column to the left, the others to the right."""
+    widths = [max(len(row[k]) for row in (head, *lines)) for k in range(len(head))]
+    rule = [("-" * (width + 2) if k == 0 else "-" * (width + 1) + ":") for k, width in enumerate(widths)]
+
+    def row(cells: Sequence[str]) -> str:
+        padded = [
+            cell.ljust(width) if k == 0 else cell.rjust(width)
+            for k, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ]
+        return f"| {' | '.join(padded)} |"
+
+    return "\n".join([row(head), f"|{'|'.join(rule)}|", *map(row, lines)])
+
+
+def cell(shares: Sequence[float] | None) -> str:
+    """Mean over the seeds in per cent, and from which to which: ``"99.7 (99.3–100)"``; a dash for nothing measured."""
+    if not shares:
+        return "–"
+    mean = f"{100 * sum(shares) / len(shares):.1f}"
+    return mean if min(shares) == max(shares) else f"{mean} ({_short(min(shares))}–{_short(max(shares))})"
+
+
+def _short(share: float) -> str:
+    return f"{100 * share:.1f}".removesuffix(".0")
+
+
+def overview(models: Mapping[str, Shares]) -> str:
+    """One table for each data set: models down, question types across.
+
+    Args:
+        models: name → shares, as `chiasm.zoo.accuracy.measure` gives them.
+    """
+    tables = []
+    for data in dict.fromkeys(data for shares in models.values() for data in shares):
+        rows = {name: shares[data] for name, shares in models.items() if shares.get(data)}
+        kinds = list(dict.fromkeys(kind for found in rows.values() for kind in found))
+        lines = [[name, *(cell(found.get(kind)) for kind in kinds)] for name, found in rows.items()]
+        tables.append(f"**{data}**\n\n{markdown(['model', *kinds], lines)}")
+    return "\n\n".join(tables)
+
+
+def detail(rows: Sequence[Row]) -> str:
+    """One model on one data set by amount of masking, in per cent."""
+    kinds = list(rows[0].accuracy)
+    certain = rows[0].confidence is not None
+    head = ["hidden", *kinds, "mean", *(["confidence", "calibration error"] if certain else [])]
+    lines = []
+    for row in rows:
+        shares = [*row.accuracy.values(), sum(row.accuracy.values()) / len(kinds)]
+        if row.confidence is not None and row.calibration_error is not None:
+            shares += [row.confidence, row.calibration_error]
+        lines.append([row.hidden, *(f"{100 * share:.1f}" for share in shares)])
+    return markdown(head, lines)
+
+
+def write_between(page: Path, marks: tuple[str, str], text: str) -> None:
+    """Replace what stands between two marks of a page; the first is known by its beginning, up to the colon.
+
+    Raises:
+        InvalidInput: the page has no such marks.
+    """
+    old = page.read_text(encoding="utf-8")
+    before, start, rest = old.partition(marks[0].partition(":")[0] + ":")
+    _, close, after = rest.partition("-->")
+    _, end, tail = after.partition(marks[1])
+    if not (start and close and end):
+        raise InvalidInput(f"{page} has no place for the table: it needs the lines {marks[0]!r} and {marks[1]!r}.")
+    page.write_text(f"{before}{marks[0]}\n\n{text}\n\n{marks[1]}{tail}", encoding="utf-8")
+
+
+def between(page: Path, marks: tuple[str, str]) -> str:
+    """What stands between two marks of a page, without empty lines around it.
+
+    Raises:
+        InvalidInput: the page has no such marks.
+    """
+    text = page.read_text(encoding="utf-8")
+    if marks[0] not in text or marks[1] not in text:
+        raise InvalidInput(f"{page} lacks the lines {marks[0]!r} and {marks[1]!r}.")
+    return text.split(marks[0], 1)[1].split(marks[1], 1)[0].strip()

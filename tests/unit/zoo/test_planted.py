@@ -1,0 +1,84 @@
+"""The benchmark of planted truth: its enumerated values are those of the library's own game."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from chiasm.core.coalitions import all_coalitions
+from chiasm.core.errors import InvalidInput
+from chiasm.core.target import Target
+from chiasm.models.games import make_game
+from chiasm.models.hub import load
+from chiasm.zoo import catalog, dataset
+
+BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
+if not BENCHMARKS.is_dir():
+    pytest.skip("an installed package has no benchmarks", allow_module_level=True)
+sys.path.insert(0, str(BENCHMARKS))
+import exact_games  # noqa: E402
+import planted  # noqa: E402
+
+DECODERS = [name for name in ("llava-shapes", "qwen-shapes", "idefics-shapes") if name in catalog.MODELS]
+
+
+def test_each_word_stands_once_for_every_choice_of_those_before_it():
+    packed = exact_games.pack(np.array([-1, 0, 1, 1, -1]))
+    assert packed.source.tolist() == [0, 1, 2, 2, 3, 3, 4, 4, 4, 4]
+    seen = [set(np.flatnonzero(row).tolist()) for row in packed.sees]
+    assert seen[:3] == [{0}, {0, 1}, {0, 2}]
+    assert seen[3] == {0, 1, 3}
+    ends = packed.ends.tolist()
+    assert ends == [6, 7, 8, 9]
+    assert [seen[end] - {end} for end in ends] == [{0}, {0, 1}, {0, 2, 4}, {0, 1, 3, 5}]
+    for owners in ([-1, 1, 0, -1], [-1, 0]):
+        with pytest.raises(InvalidInput, match="order"):
+            exact_games.pack(np.array(owners))
+
+
+@pytest.mark.parametrize("name", DECODERS)
+@pytest.mark.parametrize("players", ["grid:2x2,words", "grid:1x2,tokens"])
+def test_enumerated_values_are_those_of_the_game(name, players):
+    model = load(f"zoo:{name}")
+    sample = dataset("shapes", 1, 3, ["existence"])[0]
+    for scale in ("log_probability", "probability"):
+        match = make_game(model, sample, players=players, target=Target(scale))
+        table = exact_games.exact_values(match, model.forward)
+        assert table.shape == (1 << match.game.n,)
+        np.testing.assert_allclose(table, match.game(all_coalitions(match.game.n)), rtol=1e-4, atol=1e-5)
+        assert table.std() > 0.01
+        assert exact_games.check(match, table, 32) < 1e-3
+        assert exact_games.check(match, table[::-1], 32) > 1e-2, "values in another order are noticed"
+
+
+def test_games_that_cannot_be_enumerated_are_refused():
+    model = load("zoo:llava-shapes")
+    sample = dataset("shapes", 1, 3, ["existence"])[0]
+    match = make_game(model, sample, players="grid:1x2,words", maskers="text=delete", target=Target("probability"))
+    with pytest.raises(InvalidInput, match="attention"):
+        exact_games.exact_values(match, model.forward)
+
+
+def test_a_game_of_sixteen_is_found_for_questions_of_any_length():
+    model = load("zoo:llava-shapes")
+    cuts = set()
+    for kind in planted.TYPES:
+        for sample in dataset("shapes", 12, 5, [kind]):
+            found = planted.sixteen(model, sample, Target("probability"))
+            assert found is not None, sample["text"].data
+            assert found[1].game.n == 16
+            cuts.add(found[0])
+    assert len(cuts) >= 3
+
+
+def test_results_of_other_weights_or_settings_are_not_taken_up(tmp_path):
+    file = tmp_path / "lines.jsonl"
+    of = {"model": "a", "weights": "1", "seed": 1}
+    line = '{"of": {"model": "a", "weights": "1", "seed": 1}, "kind": "colour", "sample": "s-1"}'
+    file.write_text(f'{line}\n{{"of": {{"model"')  # the second line was broken off
+    assert set(planted.read_lines(file, of)) == {"colour s-1"}
+    assert planted.read_lines(file, of | {"weights": "2"}) == {}
+    assert planted.read_lines(tmp_path / "none", of) == {}
