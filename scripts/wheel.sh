@@ -10,7 +10,9 @@ python=${PYTHON:-python3}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-PIP_CONSTRAINT="$root/constraints.txt" "$python" -m build --wheel --outdir "$work" "$root" >"$work/build.log" 2>&1 ||
+alone=
+"$python" -c 'import hatchling' 2>/dev/null && alone=--no-isolation  # nothing to fetch then
+PIP_CONSTRAINT="$root/constraints.txt" "$python" -m build --wheel $alone --outdir "$work" "$root" >"$work/build.log" 2>&1 ||
   { cat "$work/build.log" >&2; exit 1; }
 wheel=$(ls "$work"/*.whl)
 
@@ -53,12 +55,14 @@ cd "$work"
 cat >explain.py <<'END'
 import chiasm, sys
 from pathlib import Path
-from chiasm.zoo import catalog
+from chiasm.zoo import catalog, datasets
 
 if not Path(chiasm.__file__).is_relative_to(sys.prefix):
     sys.exit(f"this is not the wheel: {chiasm.__file__}")
 for name in catalog.loadable():
     catalog.verify(name)
+for name in datasets:
+    chiasm.dataset(f"zoo:{name}", n=1, seed=0)
 sample = chiasm.dataset("zoo:shapes", n=1, seed=0, types=["colour"])[0]
 model = chiasm.load("zoo:llava-shapes")
 found = chiasm.explain(model, sample, players="grid:3x3,words", budget=128)

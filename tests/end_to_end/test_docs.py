@@ -44,8 +44,13 @@ SET_UP = {
 }
 #: commands that take many minutes; their figures stand in the docs, so they are named there
 LONG = {
+    "python -m chiasm.zoo.evaluate",
     "python -m chiasm.zoo.evaluate llava-shapes",
+    "python -m chiasm.zoo.evaluate llava-shapes --folder out/llava-shapes",
+    "python -m chiasm.zoo.prior_report",
+    "python -m chiasm.zoo.train llava-shapes --out out/llava-shapes --state out/llava.state",
     "python benchmarks/planted.py llava-shapes --budget 400",
+    "python benchmarks/planted.py llava-shapes qwen-shapes idefics-shapes --exact --results out/planted.jsonl",
 }
 
 

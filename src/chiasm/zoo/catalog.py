@@ -25,6 +25,7 @@ TRUSTED: Final = 0.9
 
 _SHAPES: Final = ("colour", "shape", "size", "existence", "counting", "relation", "comparison")
 _DIGITS: Final = ("naming", "place", "larger", "sum", "parity")
+_CAPTIONS: Final = ("colour", "shape", "swap", "relation")
 _PRIOR: Final = ("unbiased", "expected", "against")
 _GROWTH: Final = ("0010", "0025", "0060", "0120", "0250", "0500", "0800", "1200")
 _ALL: Final = {"shapes": _SHAPES, "digits": _DIGITS, "photos": (*_SHAPES, *_DIGITS)}
@@ -36,7 +37,7 @@ class Entry:
 
     Attributes:
         line: what it is.
-        types: data set → the question types that it is measured on; empty where the measure names them (captions).
+        types: data set → the question types (for captions, the kinds of negative) that it is measured on.
         checkpoints: names of the states of a training run, in its order; empty for a model of one state.
     """
 
@@ -51,8 +52,10 @@ ENTRIES: Final = {
     "idefics-shapes": Entry("Idefics3 (SigLIP tower, pixel shuffle): shapes and digits, also on photographs", _ALL),
     "vilt-shapes": Entry("ViLT (single-stream fusion encoder): shapes and digits, also on photographs", _ALL),
     "blip-shapes": Entry("BLIP (question encoder with cross-attention): shapes and digits, also on photographs", _ALL),
-    "clip-captions": Entry("CLIP (dual encoder): captions of shapes against hard negatives", {"captions": ()}),
-    "siglip-captions": Entry("SigLIP (dual encoder): captions of shapes against hard negatives", {"captions": ()}),
+    "clip-captions": Entry("CLIP (dual encoder): captions of shapes against hard negatives", {"captions": _CAPTIONS}),
+    "siglip-captions": Entry(
+        "SigLIP (dual encoder): captions of shapes against hard negatives", {"captions": _CAPTIONS}
+    ),
     "prior-shortcut": Entry("LLaVA trained where the question alone gives the answer away", {"prior": _PRIOR}),
     "prior-grounded": Entry("LLaVA, its twin, trained where only the picture tells the answer", {"prior": _PRIOR}),
     "prior-growth": Entry("LLaVA in eight states of one training run", {"prior": _PRIOR}, _GROWTH),

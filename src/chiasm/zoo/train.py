@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 MODELS: Final = {
     "llava-shapes": "llava:plan",
+    "qwen-shapes": "qwen:plan",
+    "idefics-shapes": "idefics:plan",
+    "vilt-shapes": "vilt:plan",
+    "blip-shapes": "blip:plan",
+    "clip-captions": "clip:plan",
+    "siglip-captions": "siglip:plan",
     "prior-shortcut": "prior:shortcut",
     "prior-grounded": "prior:grounded",
     "prior-growth": "prior:growth",

@@ -87,7 +87,7 @@ def test_the_last_phase_of_vilt_is_its_plain_forward_pass(tiny_vilt):
     rows = len(words["ids"])
     assert not words["visible"][words["ids"] != 0].all()  # some words are hidden from attention
     with torch.no_grad():
-        mine = vilt.joint_states(tiny_vilt, batch["pixels"], words["ids"], words["visible"])[2]
+        mine = vilt.joint_states(tiny_vilt, batch["pixels"], words["ids"], words["visible"]).logits
         plain = tiny_vilt(
             input_ids=words["ids"],
             attention_mask=words["visible"].long(),
@@ -117,12 +117,11 @@ def test_a_question_that_the_picture_looks_at_is_answered_as_alone(tiny_vilt):
     ones = torch.ones(3, dtype=torch.long)
     words = vilt.unpacked(batch)
     with torch.no_grad():
-        seen, _, leaked = vilt.packed_states(tiny_vilt, batch, ones)
-        unseen, _, blind = vilt.packed_states(tiny_vilt, batch, 0 * ones)
-        alone = vilt.joint_states(tiny_vilt, batch["pixels"], words["ids"], words["visible"])[2].view(3, 5, -1)
-    assert torch.allclose(leaked[:, 0], alone[:, 0], atol=1e-5)
-    assert not torch.allclose(blind[:, 0], alone[:, 0], atol=1e-5)
-    assert not torch.allclose(seen, unseen, atol=1e-5)
+        leaked, blind = (vilt.packed_states(tiny_vilt, batch, leak) for leak in (ones, 0 * ones))
+        alone = vilt.joint_states(tiny_vilt, batch["pixels"], words["ids"], words["visible"]).logits.view(3, 5, -1)
+    assert torch.allclose(leaked.logits[:, 0], alone[:, 0], atol=1e-5)
+    assert not torch.allclose(blind.logits[:, 0], alone[:, 0], atol=1e-5)
+    assert not torch.allclose(leaked.seen, blind.seen, atol=1e-5)
 
 
 def test_packed_questions_of_vilt_do_not_see_each_other(tiny_vilt):
@@ -132,7 +131,7 @@ def test_packed_questions_of_vilt_do_not_see_each_other(tiny_vilt):
     changed["ids"] = torch.where(last, VOCABULARY["red"], batch["ids"])
     none = torch.zeros(3, dtype=torch.long)
     with torch.no_grad():
-        before, after = (vilt.packed_states(tiny_vilt, b, none)[2] for b in (batch, changed))
+        before, after = (vilt.packed_states(tiny_vilt, b, none).logits for b in (batch, changed))
     assert torch.allclose(before[:, :4], after[:, :4], atol=1e-5)
     assert not torch.allclose(before[:, 4], after[:, 4], atol=1e-5)
 
@@ -141,7 +140,7 @@ def test_packed_questions_of_blip_equal_the_librarys_pass_one_by_one(tiny_blip):
     batch = tensors(mix=Mix(hidden=1.0))
     with torch.no_grad():
         seen = blip.encode_pictures(tiny_blip, batch["pixels"])
-        packed = blip.answer_logits(tiny_blip, batch, blip.encode_questions(tiny_blip, batch, seen)[1])
+        packed = blip.answer_logits(tiny_blip, batch, blip.encode_questions(tiny_blip, batch, seen)[-1])
         for row in range(3):
             for number in range(1, 6):
                 ids, visible = single(batch, row, number)

@@ -216,7 +216,7 @@ def ask(rng: np.random.Generator, scene: Scene, number: int) -> Question:
     """The question for the colour of the ``number``-th object of a scene, in a random phrasing."""
     item = scene.items[number]
     text, words = fill(pick(rng, PHRASES["colour"]), {"shape": item.shape})
-    return Question("colour", text, item.colour, words, (number,))
+    return Question("colour", text, item.colour, words, (number,), mentions=((0, number),))
 
 
 def draw_case(rng: np.random.Generator, language: float, image: float) -> Case:

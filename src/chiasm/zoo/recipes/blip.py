@@ -32,15 +32,15 @@ PATCH: Final = 16
 SIDE: Final = 128
 """Width and height of the picture that the model sees, in pixels."""
 GRID: Final = SIDE // PATCH
-TOWER_STEPS: Final = 400
-JOINT_STEPS: Final = 3500
+TOWER_STEPS: Final = 700
+JOINT_STEPS: Final = 3000
 
-REFERS: Final = 2
+REFERS: Final = (2, 3)
 """Layers of the question's encoder after which words say what they name."""
 
 _PATCH_WEIGHT: Final = 0.5
 _PLACE_WEIGHT: Final = 1.5
-_WORD_WEIGHT: Final = 0.3
+_WORD_WEIGHT: Final = 0.5
 _DECODER_STD: Final = 0.09
 """The decoder's table of words is its read-out too: drawn as large as the others it would begin with huge logits."""
 
@@ -110,17 +110,15 @@ def encode_pictures(model: Any, pixels: Tensor) -> Tensor:
     return features
 
 
-def encode_questions(model: Any, batch: dict[str, Tensor], seen: Tensor) -> tuple[Tensor, Tensor]:
-    """States of the words of packed questions after `REFERS` layers and at the end, float[batch, tokens, width]."""
+def encode_questions(model: Any, batch: dict[str, Tensor], seen: Tensor) -> list[Tensor]:
+    """States of the words of packed questions behind each layer, float[batch, tokens, width], embeddings first."""
     own = batch["segments"][:, :, None] == batch["segments"][:, None, :]
     mask = blocked(own & ~batch["hidden"][:, None, :])
     encoder = model.text_encoder
-    states = encoder.embeddings(input_ids=batch["ids"], position_ids=batch["positions"])
-    referred = states
-    for number, layer in enumerate(encoder.encoder.layer, start=1):
-        states = layer(states, seen, attention_mask=mask)
-        referred = states if number == REFERS else referred
-    return referred, states
+    behind = [encoder.embeddings(input_ids=batch["ids"], position_ids=batch["positions"])]
+    for layer in encoder.encoder.layer:
+        behind.append(layer(behind[-1], seen, attention_mask=mask))
+    return behind
 
 
 def _decoder_layer(layer: Any, states: Tensor, mask: Tensor, question: Tensor, question_mask: Tensor) -> Tensor:
@@ -158,13 +156,13 @@ def _tower_loss(model: Any, heads: Any, batch: dict[str, Tensor]) -> tuple[Tenso
 
 def _joint_loss(model: Any, heads: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Measures]:
     seen = encode_pictures(model, batch["pixels"])
-    referred, question = encode_questions(model, batch, seen)
-    logits = answer_logits(model, batch, question).float()
+    words = encode_questions(model, batch, seen)
+    logits = answer_logits(model, batch, words[-1]).float()
     labels = torch.stack([batch["words"], torch.full_like(batch["words"], VOCABULARY[END])], dim=2)
     answers = F.cross_entropy(logits.flatten(0, 2), labels.flatten())
     shown, measures = patch_loss(heads["patch"], batch, seen[:, 1:])
     place = place_loss(heads["patch"]["place"], batch, seen[:, 1:])
-    named, counts = word_loss(heads["word"], batch, referred)
+    named, counts = word_loss(heads["word"], batch, [words[layer] for layer in REFERS])
     loss = answers + _PATCH_WEIGHT * shown + _PLACE_WEIGHT * place + _WORD_WEIGHT * named
     return loss, measures | counts | right_answers(logits[:, :, 0].argmax(-1) == batch["words"], batch)
 
@@ -189,6 +187,7 @@ def plan(seed: int = 0, steps_scale: float = 1.0) -> Plan:
             loss=partial(_tower_loss, model, heads),
             parameters=[*model.vision_model.parameters(), *heads["patch"].parameters()],
             learning_rate=2e-3,
+            muon=5.0,
         ),
         Phase(
             name="joint",

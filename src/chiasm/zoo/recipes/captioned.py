@@ -12,7 +12,7 @@ from chiasm.zoo.data.captions import CAPTIONS, MOST_CAPTIONED, NEGATIVES, Captio
 from chiasm.zoo.data.phrases import RELATIONS, pick
 from chiasm.zoo.data.questions import POSITION_GAP
 from chiasm.zoo.data.scenes import COLOURS, MOST, SHAPES, SIDE, Scene
-from chiasm.zoo.data.words import END, MASK, PAD, VOCABULARY, token_words, tokenizer
+from chiasm.zoo.data.words import END, MASK, PAD, UNKNOWN, VOCABULARY, token_words, tokenizer
 from chiasm.zoo.recipes.hiding import hide_words
 from chiasm.zoo.recipes.pictures import Batch, Mix, generator, picture_row, ramp, stack, training_scene
 
@@ -43,14 +43,21 @@ def caption_tokenizer(*, attention_mask: bool) -> Any:
         attention_mask: whether it returns one. SigLIP's convention is not to: padding is attended to.
     """
     from tokenizers import processors
+    from transformers import PreTrainedTokenizerFast
 
-    fast = tokenizer()
+    fast = tokenizer().backend_tokenizer
     end = [(END, VOCABULARY[END])]
-    fast.backend_tokenizer.post_processor = processors.TemplateProcessing(single=f"$A {END}", special_tokens=end)
-    fast.padding_side = "right"
-    fast.model_max_length = TOKENS
-    fast.model_input_names = ["input_ids", "attention_mask"] if attention_mask else ["input_ids"]
-    return fast
+    fast.post_processor = processors.TemplateProcessing(single=f"$A {END}", special_tokens=end)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=fast,
+        pad_token=PAD,
+        unk_token=UNKNOWN,
+        mask_token=MASK,
+        eos_token=END,
+        padding_side="right",
+        model_max_length=TOKENS,
+        model_input_names=["input_ids", "attention_mask"] if attention_mask else ["input_ids"],
+    )
 
 
 def whereabouts(scene: Scene) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -258,12 +258,12 @@ class View:
         text = np.maximum(batch["positions"][:, old:] - old + self.start, 0)  # those of padding count for nothing
         before = np.broadcast_to(self.positions[..., None, :], (*self.positions.shape[:-1], count, new))
         text = np.broadcast_to(text, (*before.shape[:-1], text.shape[-1]))
-        return (
-            batch
-            | rows
-            | {"positions": np.concatenate([before, text], -1), "asked": batch["asked"] + new - old}
-            | ({"named_at": batch["named_at"] + np.array([0, new - old])})
-        )
+        moved = {
+            "positions": np.concatenate([before, text], axis=-1),
+            "asked": batch["asked"] + new - old,
+            "named_at": batch["named_at"] + np.array([0, new - old]),
+        }
+        return batch | rows | moved
 
 
 @dataclass(frozen=True)
@@ -291,11 +291,14 @@ class ViewBatches:
         edges = np.cumsum([share for _, share in self.views])
         draw = generator(self.seed, 2 + self.packed, step).random() * edges[-1]
         view = self.views[int(np.searchsorted(edges, draw, side="right"))][0]
-        more = {} if self.pictures is None else {"pictures": self.pictures}
         if not self.packed:
-            return PictureBatches(view.side, view.grid, self.seed, self.steps, **more)(step)
-        batches = PackedBatches(view.side, view.grid, self.seed, self.steps, questions=self.questions, **more)
-        return view.begun(view.merged(batches(step)), 1 + view.grid**2)
+            return self._sized(PictureBatches(view.side, view.grid, self.seed, self.steps))(step)
+        batches = PackedBatches(view.side, view.grid, self.seed, self.steps, questions=self.questions)
+        return view.begun(view.merged(self._sized(batches)(step)), 1 + view.grid**2)
+
+    def _sized(self, batches: Any) -> Callable[[int], Batch]:
+        sized: Callable[[int], Batch] = batches if self.pictures is None else replace(batches, pictures=self.pictures)
+        return sized
 
 
 def view_of(processor: Any, side: int, patch: int, merge: int, place: Callable[[Any], Tensor] | None = None) -> View:

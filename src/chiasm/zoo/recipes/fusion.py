@@ -7,6 +7,7 @@ token (ViLT) or written by a decoder that looks at the question's tokens (BLIP).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -32,7 +33,7 @@ _FORM_OF: Final = {VOCABULARY[form]: form for form in (*SHAPES, *DIGITS)} | {
     VOCABULARY[plural]: shape for shape, plural in PLURALS.items()
 }
 _ANY_FORM: Final = frozenset(VOCABULARY[word] for word in ("object", "objects", "digit"))
-_PLACE_WEIGHT: Final = 2.0
+_PLACE_WEIGHT: Final = 4.0
 
 
 def question_tokenizer(start: str | None = None) -> Any:
@@ -195,37 +196,54 @@ class QuestionBatches:
         return stack(pictures) | pad_questions(rows) | {"leak": leak}
 
 
-def word_heads(width: int) -> Any:
-    """Heads that read from a word how many objects fit it, and of a single one its colour, form and place."""
-    return nn.ModuleDict(
-        {
-            "count": nn.Linear(width, _COUNTS),
-            "word colour": nn.Linear(width, len(COLOURS) + 1),
-            "word form": nn.Linear(width, len(FORMS) + 1),
-            "word place": nn.Linear(width, 3),
-        }
+def word_heads(width: int, layers: int = 2) -> Any:
+    """Heads that read from a word how many objects fit it, and of a single one its colour, form and place.
+
+    Args:
+        width: of the words' states.
+        layers: how many layers are read, each by heads of its own.
+    """
+    return nn.ModuleList(
+        nn.ModuleDict(
+            {
+                "count": nn.Linear(width, _COUNTS),
+                "word colour": nn.Linear(width, len(COLOURS) + 1),
+                "word form": nn.Linear(width, len(FORMS) + 1),
+                "word place": nn.Linear(width, 3),
+            }
+        )
+        for _ in range(layers)
     )
 
 
-def word_loss(heads: Any, batch: dict[str, Tensor], states: Tensor) -> tuple[Tensor, Measures]:
-    """Cross-entropy of count, colour and form, squared error of the place, over the words that name something.
+def word_loss(heads: Any, batch: dict[str, Tensor], states: Sequence[Tensor]) -> tuple[Tensor, Measures]:
+    """Cross-entropy of count, colour and form and squared error of the place, over the words that name something.
+
+    It teaches words to look up what they stand for, long before an answer could.
 
     Args:
         heads: from `word_heads`.
         batch: with the labels of `pack_questions`.
-        states: float[batch, tokens, width] of the question's tokens.
+        states: float[batch, tokens, width] of the question's tokens, behind each layer that is read.
+
+    Returns:
+        The mean over the layers, and measures of the last.
     """
-    loss = torch.zeros((), device=states.device)
+    loss = torch.zeros((), device=batch["count"].device)
     measures: Measures = {}
-    for name in ("count", "word colour", "word form"):
-        named = batch[name] != IGNORED
-        logits, labels = heads[name](states[named]).float(), batch[name][named]
-        cases = named.sum()
-        loss = loss + F.cross_entropy(logits, labels, reduction="sum") / cases.clamp(min=1)
-        measures[name] = ((logits.argmax(-1) == labels).sum(), cases)
     single = batch["word form"] != IGNORED
-    error = (heads["word place"](states[single]).float() - batch["word place"][single]).square().mean(-1)
-    return loss + _PLACE_WEIGHT * error.sum() / single.sum().clamp(min=1), measures
+    singles = single.sum().clamp(min=1)
+    for head, state in zip(heads, states, strict=True):
+        for name in ("count", "word colour", "word form"):
+            named = batch[name] != IGNORED
+            logits, labels = head[name](state[named]).float(), batch[name][named]
+            cases = named.sum()
+            loss = loss + F.cross_entropy(logits, labels, reduction="sum") / cases.clamp(min=1)
+            measures[name] = ((logits.argmax(-1) == labels).sum(), cases)
+        error = (head["word place"](state[single]).float() - batch["word place"][single]).square().mean(-1).sum()
+        measures["word place error"] = (error.detach(), singles)
+        loss = loss + _PLACE_WEIGHT * error / singles
+    return loss / len(states), measures
 
 
 def scaled(pixels: Tensor) -> Tensor:

@@ -45,8 +45,8 @@ class Phase:
         loss: batch of tensors → loss and measures.
         parameters: what is trained.
         learning_rate: the peak; it warms up linearly and falls by a cosine.
-        muon: Muon's learning rate as a multiple of AdamW's. Towers that read patches like 5; where words must find their
-            objects, 5 stays on a plateau that 2 leaves.
+        muon: Muon's learning rate as a multiple of AdamW's. Towers that read patches like 5; where words must find
+            their objects, 5 stays on a plateau that 2 leaves.
         warm_up: steps of warm-up.
         keep: after which of its steps, counted from 1, `train` hands the model out as it is then.
     """

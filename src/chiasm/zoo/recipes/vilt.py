@@ -8,6 +8,7 @@ everything looking at everything, as the model will be used.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -35,18 +36,18 @@ PATCH: Final = 16
 SIDE: Final = 128
 """Width and height of the picture that the model sees, in pixels."""
 GRID: Final = SIDE // PATCH
-PICTURE_STEPS: Final = 400
-PACKED_STEPS: Final = 2600
-JOINT_STEPS: Final = 600
+PICTURE_STEPS: Final = 700
+PACKED_STEPS: Final = 1500
+JOINT_STEPS: Final = 500
 
 SEES: Final = 3
 """Layers after which patches say what lies on them."""
-REFERS: Final = 4
+REFERS: Final = (4, 5)
 """Layers after which words say what they name."""
 
 _PATCH_WEIGHT: Final = 0.5
 _PLACE_WEIGHT: Final = 1.5
-_WORD_WEIGHT: Final = 0.3
+_WORD_WEIGHT: Final = 0.5
 _LEAK_FROM: Final = 0.5
 """Share of the packed phase after which every other picture looks at its first question."""
 
@@ -120,11 +121,31 @@ def _text_embeds(model: Any, ids: Tensor, positions: Tensor) -> Tensor:
     return _with_modality(model, embedded, 0)
 
 
-def run_layers(model: Any, states: Tensor, mask: Tensor | None, start: int = 0, end: int | None = None) -> Tensor:
-    """States through the encoder's layers ``start`` to ``end`` under an additive mask."""
-    for layer in model.vilt.encoder.layer[start:end]:
-        states = layer(states, mask)[0]
-    return states
+@dataclass(frozen=True)
+class States:
+    """What a pass through the encoder gives to the losses.
+
+    Attributes:
+        seen: patches after `SEES` layers, float[rows, grid², width].
+        referred: words after each of `REFERS` layers, float[rows, tokens, width].
+        logits: of the answers, float[…, answers].
+    """
+
+    seen: Tensor
+    referred: tuple[Tensor, ...]
+    logits: Tensor
+
+
+def _run(model: Any, states: Tensor, mask: Tensor | None, layers: int | None = None) -> list[Tensor]:
+    """States behind each of the first layers under an additive mask; the first element is what goes in."""
+    behind = [states]
+    for layer in model.vilt.encoder.layer[:layers]:
+        behind.append(layer(behind[-1], mask)[0])
+    return behind
+
+
+def _states(behind: list[Tensor], tokens: int, logits: Tensor) -> States:
+    return States(behind[SEES][:, tokens + 1 :], tuple(behind[layer][:, :tokens] for layer in REFERS), logits)
 
 
 def _read(model: Any, first: Tensor) -> Tensor:
@@ -149,18 +170,20 @@ def packed_mask(segments: Tensor, hidden: Tensor, patches: int, leak: Tensor) ->
     return blocked(torch.cat([text, picture], dim=2))
 
 
-def packed_states(model: Any, batch: dict[str, Tensor], leak: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Patches after `SEES` layers, words after `REFERS`, and logits float[batch, questions, answers]."""
+def packed_states(model: Any, batch: dict[str, Tensor], leak: Tensor) -> States:
+    """Packed questions behind their picture; the logits are [batch, questions, answers].
+
+    Args:
+        model: the model.
+        batch: of `QuestionBatches`.
+        leak: int64[batch], the question that the picture looks at, 0 for none.
+    """
     pictures = _with_modality(model, image_embeds(model, batch["pixels"]), 1)
-    tokens = batch["ids"].shape[1]
     states = torch.cat([_text_embeds(model, batch["ids"], batch["positions"]), pictures], dim=1)
-    mask = packed_mask(batch["segments"], batch["hidden"], pictures.shape[1], leak)
-    seen = run_layers(model, states, mask, 0, SEES)
-    referred = run_layers(model, seen, mask, SEES, REFERS)
-    final = run_layers(model, referred, mask, REFERS)
-    rows = torch.arange(len(final), device=final.device)[:, None]
-    logits = _read(model, final[rows, batch["asked"]].flatten(0, 1)).view(*batch["asked"].shape, -1)
-    return seen[:, tokens + 1 :], referred[:, :tokens], logits
+    behind = _run(model, states, packed_mask(batch["segments"], batch["hidden"], pictures.shape[1], leak))
+    rows = torch.arange(len(states), device=states.device)[:, None]
+    logits = _read(model, behind[-1][rows, batch["asked"]].flatten(0, 1)).view(*batch["asked"].shape, -1)
+    return _states(behind, batch["ids"].shape[1], logits)
 
 
 def unpacked(batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -186,48 +209,40 @@ def unpacked(batch: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: array.flatten(0, 1) for name, array in single.items()}
 
 
-def joint_states(model: Any, pixels: Tensor, ids: Tensor, visible: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """As `packed_states`, for one question a row and everything looking at everything: the model's own forward pass.
+def joint_states(model: Any, pixels: Tensor, ids: Tensor, visible: Tensor) -> States:
+    """One question a row and everything looking at everything: the model's own forward pass, patches in order.
 
     Args:
         model: the model.
         pixels: uint8[pictures, side, side, 3]; the same number of rows in turn belong to each.
         ids: int64[rows, tokens].
         visible: bool[rows, tokens].
-
-    Returns:
-        Patches after `SEES` layers, words after `REFERS`, logits float[rows, answers].
     """
     pictures = _with_modality(model, image_embeds(model, pixels), 1)
     pictures = pictures.repeat_interleave(len(ids) // len(pixels), dim=0)
     positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
     states = torch.cat([_text_embeds(model, ids, positions), pictures], dim=1)
     keys = torch.cat([visible, visible.new_ones(pictures.shape[:2])], dim=1)
-    mask = blocked(keys[:, None, :])
-    seen = run_layers(model, states, mask, 0, SEES)
-    referred = run_layers(model, seen, mask, SEES, REFERS)
-    final = run_layers(model, referred, mask, REFERS)
-    tokens = ids.shape[1]
-    return seen[:, tokens + 1 :], referred[:, :tokens], _read(model, final[:, 0])
+    behind = _run(model, states, blocked(keys[:, None, :]))
+    return _states(behind, ids.shape[1], _read(model, behind[-1][:, 0]))
 
 
 def _picture_loss(model: Any, heads: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Measures]:
     states = _with_modality(model, image_embeds(model, batch["pixels"]), 1)
-    patches = run_layers(model, states, None, 0, SEES)[:, 1:]
+    patches = _run(model, states, None, SEES)[-1][:, 1:]
     loss, measures = patch_loss(heads["patch"], batch, patches)
     return loss + 2 * place_loss(heads["patch"]["place"], batch, patches), measures
 
 
 def _all_losses(
-    heads: Any, batch: dict[str, Tensor], words: dict[str, Tensor], states: tuple[Tensor, Tensor, Tensor]
+    heads: Any, batch: dict[str, Tensor], words: dict[str, Tensor], states: States
 ) -> tuple[Tensor, Measures]:
-    seen, referred, logits = states
-    answers = F.cross_entropy(logits.float().flatten(0, 1), batch["labels"].flatten())
-    shown, measures = patch_loss(heads["patch"], batch, seen)
-    place = place_loss(heads["patch"]["place"], batch, seen)
-    named, counts = word_loss(heads["word"], words, referred)
+    answers = F.cross_entropy(states.logits.float().flatten(0, 1), batch["labels"].flatten())
+    shown, measures = patch_loss(heads["patch"], batch, states.seen)
+    place = place_loss(heads["patch"]["place"], batch, states.seen)
+    named, counts = word_loss(heads["word"], words, states.referred)
     loss = answers + _PATCH_WEIGHT * shown + _PLACE_WEIGHT * place + _WORD_WEIGHT * named
-    return loss, measures | counts | right_answers(logits.argmax(-1) == batch["labels"], batch)
+    return loss, measures | counts | right_answers(states.logits.argmax(-1) == batch["labels"], batch)
 
 
 def _packed_loss(model: Any, heads: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Measures]:
@@ -236,10 +251,11 @@ def _packed_loss(model: Any, heads: Any, batch: dict[str, Tensor]) -> tuple[Tens
 
 def _joint_loss(model: Any, heads: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Measures]:
     words = unpacked(batch)
-    seen, referred, logits = joint_states(model, batch["pixels"], words["ids"], words["visible"])
-    pictures, questions = batch["asked"].shape
-    first = seen.unflatten(0, (pictures, questions))[:, 0]
-    return _all_losses(heads, batch, words, (first, referred, logits.view(pictures, questions, -1)))
+    states = joint_states(model, batch["pixels"], words["ids"], words["visible"])
+    shape = batch["asked"].shape
+    # The picture's labels are there once; its states are much the same in each of its rows.
+    first = replace(states, seen=states.seen.unflatten(0, shape)[:, 0], logits=states.logits.unflatten(0, shape))
+    return _all_losses(heads, batch, words, first)
 
 
 def plan(seed: int = 0, steps_scale: float = 1.0) -> Plan:
@@ -266,6 +282,7 @@ def plan(seed: int = 0, steps_scale: float = 1.0) -> Plan:
             loss=partial(_picture_loss, model, heads),
             parameters=[*lower, *heads["patch"].parameters()],
             learning_rate=2e-3,
+            muon=5.0,
         ),
         Phase(
             name="packed",
