@@ -27,7 +27,7 @@ _SHAPES: Final = ("colour", "shape", "size", "existence", "counting", "relation"
 _DIGITS: Final = ("naming", "place", "larger", "sum", "parity")
 _CAPTIONS: Final = ("colour", "shape", "swap", "relation")
 _PRIOR: Final = ("unbiased", "expected", "against")
-_GROWTH: Final = ("0010", "0025", "0060", "0120", "0250", "0500", "0800", "1200")
+_GROWTH: Final = ("0030", "0060", "0100", "0170", "0280", "0450", "0700", "1000")
 _ALL: Final = {"shapes": _SHAPES, "digits": _DIGITS, "photos": (*_SHAPES, *_DIGITS)}
 
 

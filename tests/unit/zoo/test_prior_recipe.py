@@ -71,7 +71,7 @@ def test_the_twins_differ_in_colours_alone():
     assert shortcut.phases[0].batches == grounded.phases[0].batches
     led, free = shortcut.phases[1].batches(7), grounded.phases[1].batches(7)
     assert led.keys() == free.keys()
-    for name in led.keys() - {"pixels", "colour", "ids", "labels"}:
+    for name in led.keys() - {"pixels", "colour", "named_colour", "ids", "labels"}:
         assert np.array_equal(led[name], free[name]), name
     differing = led["ids"] != free["ids"]
     answers = {VOCABULARY[answer] for answer in prior.ANSWERS}
@@ -93,6 +93,36 @@ def test_the_answers_follow_language_as_strongly_as_said(name, share):
                 hits.append(expected[shape] == answer)
     assert np.mean(hits) == pytest.approx(share, abs=0.12)  # 160 colourings: 3.5 standard errors or none at all
     assert (np.mean(hits) == 1) == (share == 1)
+
+
+def test_training_begins_with_few_objects_and_ends_with_all():
+    batches = recipe.PriorBatches(0, steps=100, language=0.0, pictures=8, hidden=0.0)
+    shown = {step: [len(set(forms[forms > 0])) for forms in batches(step)["form"]] for step in (0, 15, 30, 99)}
+    assert set(shown[0]) == {1, 2}
+    assert set(shown[15]) == {2, 3}
+    assert set(shown[30]) == set(shown[99]) == {4}
+
+
+def test_more_is_hidden_in_the_end():
+    batches = recipe.PriorBatches(0, steps=100, language=0.0, pictures=40)
+    hidden = [batches(step)["masked"].mean() for step in (0, 99)]
+    assert 0 < hidden[0] < 0.3 < hidden[1] < 0.7
+
+
+def test_only_places_are_asked_of_the_words_that_name_objects():
+    plan = small_plan("prior-grounded")
+    batch = {name: torch.from_numpy(array) for name, array in plan.phases[1].batches(0).items()}
+    assert len(batch["named_at"])
+    ids = batch["ids"][tuple(batch["named_at"].T)]
+    assert set(ids.tolist()) <= {VOCABULARY[shape] for shape in prior.SHAPES}
+    before, _ = plan.phases[1].loss(batch)
+    batch["named_colour"] = (batch["named_colour"] + 1) % 5
+    batch["named_form"] = (batch["named_form"] + 1) % 5
+    same_loss, _ = plan.phases[1].loss(batch)
+    batch["named_place"] = batch["named_place"] + 0.5
+    other, _ = plan.phases[1].loss(batch)
+    assert torch.equal(before, same_loss)
+    assert not torch.equal(before, other)
 
 
 def test_the_tower_learns_from_the_shapes_of_the_data_set():

@@ -159,7 +159,7 @@ class PackedBatches:
         steps: length of the phase.
         pictures: pictures in a batch.
         questions: questions for each picture.
-        mix: what scenes are drawn; once fully grown, ``hidden`` is the share of masked pictures and of masked questions.
+        mix: what scenes are drawn; ``hidden`` is the final share of masked pictures and of masked questions.
         weights: how often each type of question is asked.
     """
 
