@@ -148,7 +148,7 @@ REFUSED = {
     "from chiasm import load": "estimators/x.py",
     "from chiasm.zoo.recipes.llava import plan": "zoo/data/x.py",
     "from chiasm.zoo.evaluate import main": "cli/x.py",
-    "from chiasm.models.hub import load": "zoo/catalog.py",
+    "from chiasm.models.base import Adapter": "zoo/catalog.py",
     "def f():\n    from chiasm.cli.main import app": "explainers/x.py",
     "from . import game": "core/x.py",
     "from .game import Game": "core/x.py",

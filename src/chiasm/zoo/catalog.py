@@ -62,7 +62,14 @@ ENTRIES: Final = {
 }
 """Name → what the zoo plans or has; `SHIPPED` says what is here."""
 
-SHIPPED: Final = ("llava-shapes", "prior-shortcut", "prior-grounded", "prior-growth")
+SHIPPED: Final = (
+    "llava-shapes",
+    "qwen-shapes",
+    "vilt-shapes",
+    "prior-shortcut",
+    "prior-grounded",
+    "prior-growth",
+)
 """The models whose weights lie in the package. After a training: add the name here, then ``--write``."""
 
 

@@ -19,7 +19,8 @@ from chiasm.zoo.data.questions import KINDS, ask
 from chiasm.zoo.data.scenes import COLOURS, Item, Scene, draw_scene, render
 from chiasm.zoo.data.words import END, MASK, USER, VOCABULARY, token_words
 from chiasm.zoo.recipes import blip, training, vilt
-from chiasm.zoo.recipes.fusion import QuestionBatches, referents, scaled
+from chiasm.zoo.recipes.fusion import QuestionBatches, referents
+from chiasm.zoo.recipes.losses import scaled
 from chiasm.zoo.recipes.pictures import FORMS, IGNORED, Mix, shrink
 
 RECIPES = [vilt, blip]

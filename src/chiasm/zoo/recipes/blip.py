@@ -19,11 +19,10 @@ from chiasm.zoo.recipes.fusion import (
     QuestionBatches,
     blocked,
     question_tokenizer,
-    scaled,
     word_heads,
     word_loss,
 )
-from chiasm.zoo.recipes.losses import draw_weights, patch_heads, patch_loss, place_loss, right_answers
+from chiasm.zoo.recipes.losses import draw_weights, patch_heads, patch_loss, place_loss, right_answers, scaled
 from chiasm.zoo.recipes.pictures import PictureBatches
 from chiasm.zoo.recipes.training import Measures, Phase, Plan
 

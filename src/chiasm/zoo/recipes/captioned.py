@@ -68,7 +68,7 @@ def whereabouts(scene: Scene) -> tuple[NDArray[np.float32], NDArray[np.float32]]
         k = NAMES.index((item.colour, item.shape))
         count[k] += 1
         total[k] += (item.x * 2 / SIDE - 1, item.y * 2 / SIDE - 1)
-    centres: NDArray[np.float32] = total / np.maximum(count, 1)[:, None].astype(np.float32)
+    centres = np.divide(total, np.maximum(count, 1)[:, None], dtype=np.float32)
     return np.minimum(count, 1), centres
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from chiasm.zoo.data.captions import NEGATIVES
 from chiasm.zoo.recipes.captioned import NAMES, CaptionBatches, SceneBatches, SentenceBatches
-from chiasm.zoo.recipes.losses import patch_heads, patch_loss, place_loss
+from chiasm.zoo.recipes.losses import patch_heads, patch_loss, place_loss, scaled
 from chiasm.zoo.recipes.training import Measures, Phase, Plan
 
 TEXT_STEPS: Final = 200
@@ -218,11 +218,6 @@ def _joint_loss(model: Any, heads: Any, tools: Tools, batch: dict[str, Tensor]) 
     kept = {name: measures[name] for name in ("patch form", "there", "where error")}
     loss = tools.judge(logits, batch) + 0.5 * (shown + _VECTOR_WEIGHT * said)
     return loss, kept | more | right_choices(logits.detach(), batch)
-
-
-def scaled(pixels: Tensor) -> Tensor:
-    """uint8[b, h, w, 3] → float[b, 3, h, w] in -1 … 1, as the processors make them."""
-    return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def build_plan(name: str, seed: int, steps_scale: float, model: Any, tools: Tools) -> Plan:

@@ -72,11 +72,6 @@ Encode = Callable[[Any, dict[str, Tensor]], Seen]
 Logits = Callable[[Any, dict[str, Tensor], Seen], Tensor]
 
 
-def scaled(pixels: Tensor, mean: float = 0.5, deviation: float = 0.5) -> Tensor:
-    """Pixels uint8[batch, side, side, 3] as the image processor scales them: float32[batch, 3, side, side]."""
-    return pixels.permute(0, 3, 1, 2).float() / (255 * deviation) - mean / deviation
-
-
 def with_pictures(embedded: Tensor, images: Tensor, first: int) -> Tensor:
     """Embedded rows whose image tokens, ``images.shape[1]`` from number ``first`` on, are replaced by features."""
     last = first + images.shape[1]

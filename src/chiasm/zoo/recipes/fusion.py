@@ -246,11 +246,6 @@ def word_loss(heads: Any, batch: dict[str, Tensor], states: Sequence[Tensor]) ->
     return loss / len(states), measures
 
 
-def scaled(pixels: Tensor) -> Tensor:
-    """Pictures uint8[batch, side, side, 3] as the processors scale them: float[batch, 3, side, side] in -1 … 1."""
-    return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
 def blocked(allowed: Tensor) -> Tensor:
     """Additive mask float[batch, 1, rows, columns] from bool[batch, rows, columns].
 

@@ -13,11 +13,10 @@ from chiasm.zoo.recipes.decoders import (
     Seen,
     at_answers,
     chat_template,
-    scaled,
     scaled_steps,
     with_pictures,
 )
-from chiasm.zoo.recipes.losses import attention_mask, draw_weights
+from chiasm.zoo.recipes.losses import attention_mask, draw_weights, scaled
 from chiasm.zoo.recipes.packing import PackedBatches
 from chiasm.zoo.recipes.pictures import PictureBatches
 from chiasm.zoo.recipes.training import Plan

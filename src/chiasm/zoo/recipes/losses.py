@@ -126,6 +126,11 @@ def attention_mask(segments: Tensor, hidden: Tensor) -> Tensor:
     return torch.zeros(allowed.shape, device=segments.device).masked_fill(~allowed, blocked)[:, None]
 
 
+def scaled(pixels: Tensor, mean: float = 0.5, deviation: float = 0.5) -> Tensor:
+    """Pixels uint8[batch, side, side, 3] as an image processor scales them: float32[batch, 3, side, side]."""
+    return pixels.permute(0, 3, 1, 2).float() / (255 * deviation) - mean / deviation
+
+
 def draw_weights(model: Any) -> None:
     """Larger weights than the library's: its 0.02 suits large models and leaves one of this size at a plateau."""
     for name, weight in model.named_parameters():

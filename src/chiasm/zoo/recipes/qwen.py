@@ -15,12 +15,11 @@ from chiasm.zoo.recipes.decoders import (
     ViewBatches,
     at_answers,
     chat_template,
-    scaled,
     scaled_steps,
     view_of,
     with_pictures,
 )
-from chiasm.zoo.recipes.losses import attention_mask, draw_weights
+from chiasm.zoo.recipes.losses import attention_mask, draw_weights, scaled
 from chiasm.zoo.recipes.training import Plan
 
 NAME: Final = "qwen-shapes"
