@@ -66,6 +66,7 @@ SHIPPED: Final = (
     "llava-shapes",
     "qwen-shapes",
     "vilt-shapes",
+    "clip-captions",
     "prior-shortcut",
     "prior-grounded",
     "prior-growth",

@@ -245,7 +245,7 @@ def build_plan(name: str, seed: int, steps_scale: float, model: Any, tools: Tool
         loss=partial(_text_loss, model, heads),
         parameters=[*reading, *heads["there"].parameters(), *heads["where"].parameters()],
         learning_rate=1.5e-3,
-        muon=5.0,  # at 2, SigLIP reads half of the names after 200 steps; at 5, all names and directions
+        muon=5.0,  # at 2, SigLIP reads half of the sentences right after 200 steps; at 5, all
     )
     tower = Phase(
         name="tower",
