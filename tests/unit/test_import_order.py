@@ -29,8 +29,9 @@ ALLOWED = {
 }
 #: what `models` and all others may know of the zoo; the rest of it trains and measures models, and stands above them
 ZOO = re.compile(r"zoo/(__init__\.py|catalog\.py|data/.+)")
-#: the modules of the rest
-ZOO_ABOVE = re.compile(r"chiasm\.zoo\.(?!catalog\b|data\b)\w+")
+#: the modules and folders of the rest
+ABOVE = {path.stem for path in (SOURCE / "zoo").iterdir()} - {"__init__", "__pycache__", "catalog", "data", "weights"}
+ZOO_ABOVE = re.compile(rf"chiasm\.zoo\.({'|'.join(sorted(ABOVE))})\b")
 #: rooms that may import torch and transformers; everything else must work without them
 TORCH = {"models", "explainers", "zoo", "zoo above"}
 #: what core may import besides the standard library
@@ -63,16 +64,23 @@ def modules(node: ast.AST) -> list[str]:
     match node:
         case ast.Import(names=names):
             return [alias.name for alias in names]
-        case ast.ImportFrom(module=module, level=level, names=names):
-            public = [home(alias.name) for alias in names if alias.name != "__version__"]
-            return public if module == "chiasm" and not level else ["." * level + (module or "")]
+        case ast.ImportFrom():
+            return from_where(node)
         case ast.Call(func=function, args=[ast.Constant(value=str(text)), *_]) if name(function) in IMPORTERS:
             return [text]
         case ast.Constant(value=str(text)) if (found := NAME.fullmatch(text)) and found[1] in ALLOWED:
             return [text]
-        case ast.JoinedStr(values=[ast.Constant(value="chiasm."), *_]):
-            return ["chiasm.<computed>"]
+        case ast.JoinedStr(values=[ast.Constant(value=str(text)), *_]) if text.startswith("chiasm."):
+            return ["chiasm.<computed>" if text == "chiasm." else f"{text}<computed>"]
     return []
+
+
+def from_where(node: ast.ImportFrom) -> list[str]:
+    """The modules behind ``from … import …``; an imported name may be a module itself."""
+    module = "." * node.level + (node.module or "")
+    if module == "chiasm":
+        return [home(alias.name) for alias in node.names if alias.name != "__version__"]
+    return [f"{module}.{alias.name}" for alias in node.names] if module.startswith("chiasm.") else [module]
 
 
 def unread(node: ast.AST) -> list[ast.stmt]:
@@ -149,6 +157,10 @@ REFUSED = {
     "from chiasm.zoo.recipes.llava import plan": "zoo/data/x.py",
     "from chiasm.zoo.evaluate import main": "cli/x.py",
     "from chiasm.models.base import Adapter": "zoo/catalog.py",
+    "from chiasm.zoo import evaluate": "cli/x.py",
+    "from chiasm.zoo import recipes": "models/x.py",
+    "from chiasm.zoo import accuracy": "zoo/data/x.py",
+    "import_module(f'chiasm.models.{x}')": "core/x.py",
     "def f():\n    from chiasm.cli.main import app": "explainers/x.py",
     "from . import game": "core/x.py",
     "from .game import Game": "core/x.py",

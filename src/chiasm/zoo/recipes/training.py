@@ -265,7 +265,7 @@ def _as_it_is(plan: Plan, step: int) -> Plan:
 def _keep(state: Path, content: dict[str, Any]) -> None:
     """Write the state beside the file first, so that a crash leaves the old one whole."""
     state.parent.mkdir(parents=True, exist_ok=True)
-    fresh = state.with_suffix(".new")
+    fresh = state.with_name(f"{state.name}.new")
     torch.save(content, fresh)
     fresh.replace(state)
 
