@@ -216,7 +216,7 @@ def weights_checksum(folder: Path) -> str:
 def known_types(name: str, data: str | None = None, root: Path = WEIGHTS) -> tuple[str, ...]:
     """The question types that a model knows: right in at least `TRUSTED` of held-out samples, mean over the seeds.
 
-    Only these may serve as planted truth for the model.
+    Only these may serve as planted truth for the model. The types of **prior** count together or not at all.
 
     Args:
         name: a name of `loadable`.
@@ -236,6 +236,9 @@ def known_types(name: str, data: str | None = None, root: Path = WEIGHTS) -> tup
     for one in chosen:
         first = measured[one] | first
     known = {kind for kind, found in first.items() if sum(found) / len(found) >= TRUSTED}
+    if not known.issuperset(_PRIOR):
+        # A model that is right only where language is need not have looked: its planted object decides nothing.
+        known -= set(_PRIOR)
     return tuple(dict.fromkeys(kind for one in chosen for kind in measured[one] if kind in known))
 
 

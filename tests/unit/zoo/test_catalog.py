@@ -111,6 +111,12 @@ def test_types_are_known_from_ninety_per_cent_on(root):
         catalog.known_types(NAME, "captions", root)
 
 
+def test_being_right_with_language_alone_is_no_knowledge():
+    assert catalog.known_types("prior-shortcut") == ()
+    assert catalog.known_types("prior-growth-0280") == ()
+    assert set(catalog.known_types("prior-grounded")) == {"unbiased", "expected", "against"}
+
+
 def test_accuracy_of_other_weights_is_refused(root):
     with pytest.raises(ModelError, match="--card"):
         catalog.known_types(NAME, root=root)
