@@ -137,6 +137,27 @@ def test_a_folder_that_holds_something_is_not_touched(tmp_path):
     assert (tmp_path / "mine.txt").read_text() == "precious"
 
 
+@pytest.mark.parametrize("own", ["images/mine.png", "masks/deep/mine.png", "notes.txt"])
+def test_force_spares_what_is_the_users_own(own, tmp_path):
+    out = tmp_path / "set"
+    cx.export(cx.dataset("shapes", 1), out)
+    (out / own).parent.mkdir(parents=True, exist_ok=True)
+    (out / own).write_text("mine")
+    with pytest.raises(InvalidInput, match="no export of Chiasm wrote"):
+        cx.export(cx.dataset("digits", 1), out, force=True)
+    assert (out / own).read_text() == "mine"
+
+
+def test_force_spares_a_folder_made_by_hand(tmp_path):
+    """It may be laid out as an export is, for that is the layout that the docs suggest."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.png").write_text("mine")
+    (tmp_path / "data.jsonl").write_text("{}")
+    with pytest.raises(InvalidInput, match="no export of Chiasm wrote"):
+        cx.export(cx.dataset("digits", 1), tmp_path, force=True)
+    assert (tmp_path / "images" / "a.png").read_text() == "mine"
+
+
 def test_force_replaces_an_earlier_export(tmp_path):
     out = tmp_path / "out"
     cx.export(cx.dataset("shapes", 3), out)

@@ -27,11 +27,8 @@ IMAGES, MASKS = "images", "masks"
 PART: Final = re.compile(r"(image|text)\d*")
 """Names of parts that a folder can hold."""
 
-_OURS: Final[dict[str, re.Pattern[str]]] = {
-    JSONL: re.compile(rf"{re.escape(JSONL)}|{IMAGES}|{MASKS}"),
-    "dataset_info.json": re.compile(r"dataset_info\.json|state\.json|data-\d+-of-\d+\.arrow"),
-}
-"""The file that an export has in any case → the names of all that it may hold."""
+MARK: Final = ".chiasm-export.json"
+"""The file that says which files an export wrote: a folder is replaced only if it holds these and no others."""
 
 _AS_PNG: Final = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 _TYPES: Final[dict[type, str]] = {bool: "bool", int: "int64", float: "float64", str: "string"}
@@ -49,7 +46,7 @@ def export(samples: Iterable[Sample], folder: str | Path, format: Format = "json
             ``images/``), ``text``, ``answer``, ``boxes``, ``words`` (character spans), ``masks`` (paths of 1-bit
             pictures in ``masks/``), ``tags`` and ``id``; those of a second picture are ``image2``, ``image2_boxes`` …
             ``"datasets"``: a Hugging Face data set with the same columns, to be read by ``datasets.load_from_disk``.
-        force: replace a folder that is laid out as an export; one that holds anything else is never touched.
+        force: replace an earlier export; a folder that holds any file beside those it wrote is never touched.
 
     Returns:
         The folder.
@@ -71,6 +68,7 @@ def export(samples: Iterable[Sample], folder: str | Path, format: Format = "json
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}.") as beside:
         whole = Path(beside) / "new"
         _WRITERS[format](several, whole)
+        (whole / MARK).write_text(json.dumps(sorted(_files(whole))) + "\n", encoding="utf-8")
         _put(whole, place, Path(beside) / "old")
     return Path(folder)
 
@@ -89,14 +87,28 @@ def check_place(folder: str | Path, *, force: bool = False) -> Path:
     place = Path(folder).expanduser().resolve()
     if place.exists() and not place.is_dir():
         raise InvalidInput(f"{str(place)!r} is a file; choose a folder.")
-    found = {file.name for file in place.iterdir()} if place.exists() else set()
-    if found and not any(mark in found and all(map(names.fullmatch, found)) for mark, names in _OURS.items()):
-        raise InvalidInput(f"The folder {str(place)!r} is not empty and no export of Chiasm; choose another one.")
+    found = _files(place) if place.exists() else set()
+    if found and not _is_export(place, found):
+        raise InvalidInput(f"The folder {str(place)!r} holds files that no export of Chiasm wrote; choose another one.")
     if found and not force:
         raise InvalidInput(
-            f"The folder {str(place)!r} holds an earlier export; choose another one, or replace it with force."
+            f"The folder {str(place)!r} holds an earlier export; choose another one, or use force (--force)."
         )
     return place
+
+
+def _files(folder: Path) -> set[str]:
+    """All that is in a folder and is no folder, by path from there."""
+    return {file.relative_to(folder).as_posix() for file in folder.rglob("*") if not file.is_dir()}
+
+
+def _is_export(place: Path, found: set[str]) -> bool:
+    """Whether all files are those that an export listed; one file of the user's own, and nothing may be replaced."""
+    try:
+        listed = json.loads((place / MARK).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(listed, list) and found <= {MARK, *map(str, listed)}
 
 
 def _put(whole: Path, place: Path, aside: Path) -> None:
