@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,40 @@ from numpy.typing import NDArray
 from chiasm.core.coalitions import Coalitions, all_coalitions, distinct, keys
 from chiasm.core.errors import BudgetTooSmall, InvalidInput, ModelError
 from chiasm.core.players import PlayerId, Players
+from chiasm.core.target import Scale
 
 #: coalitions ``bool[batch, n]`` → values ``float[batch]``
 ValueFunction = Callable[[Coalitions], NDArray[Any]]
 #: players (or whole parts) held present (True) or absent (False) while the others are explained
 Fixed = Mapping[str | PlayerId, bool]
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What values cost, in units of one plain forward pass of the model.
+
+    The cost of some coalitions is ``cell`` for each, and ``encode[part]`` for each distinct choice of that part's
+    players: a dual encoder pays for its towers and next to nothing for a cell, a fusion encoder for cells alone.
+
+    Attributes:
+        encode: part → cost of one distinct coalition of its players.
+        cell: cost of one coalition when its parts are encoded.
+    """
+
+    encode: Mapping[str, float] = field(default_factory=dict)
+    cell: float = 1.0
+
+
+class Memory(Protocol):
+    """Values that outlive a game, such as those of an earlier run."""
+
+    def get(self, coalitions: Coalitions) -> NDArray[np.float64]:
+        """``bool[batch, players]``, fixed players included → ``float64[batch]``, NaN where nothing is known."""
+        ...
+
+    def put(self, coalitions: Coalitions, values: NDArray[np.float64]) -> None:
+        """Remember values."""
+        ...
 
 
 @dataclass
@@ -46,7 +75,12 @@ class Game:
         players: all players.
         fixed: whole parts (by name) or single players (by ``(part, index)``) that are held present or absent.
         batch_size: largest batch that the value function is given.
+        scale: of the values; an estimator may make use of it that a probability has a logit.
+        memory: values known from before; they are asked for first, count as cached, and new ones are added.
         on_batch: called after each batch, for progress displays.
+
+    Attributes:
+        costs: what values cost, as the value function says (``values.costs``), else one pass each.
 
     Raises:
         InvalidInput: every player is fixed, something else than a part or a player is, or the batch size is not a
@@ -60,6 +94,8 @@ class Game:
         *,
         fixed: Fixed | None = None,
         batch_size: int = 256,
+        scale: Scale = "value",
+        memory: Memory | None = None,
         on_batch: Callable[[Counts], None] | None = None,
     ) -> None:
         """Set up an empty cache."""
@@ -77,6 +113,9 @@ class Game:
             self._free[where] = False
         self.players = players.subset(self._free)
         self.batch_size = batch_size
+        self.scale: Scale = scale
+        self.costs: Costs = getattr(values, "costs", Costs())
+        self._memory = memory
         self.on_batch = on_batch
         self.counts = Counts()
         self._cache: dict[bytes, float] = {}
@@ -116,6 +155,7 @@ class Game:
         if coalitions.ndim != 2 or coalitions.shape[1] != self.n:
             raise InvalidInput(f"Coalitions have shape {coalitions.shape}; this game needs (batch, {self.n}).")
         names = keys(coalitions)
+        self._remember(coalitions, names)
         unknown = np.array([k for k, name in enumerate(names) if name not in self._cache], np.intp)
         if len(unknown):
             first, _ = distinct(coalitions[unknown])
@@ -124,13 +164,24 @@ class Game:
         self.counts.cached = self.counts.requested - self.counts.computed
         return np.array([self._cache[name] for name in names], np.float64)
 
+    def _remember(self, coalitions: Coalitions, names: list[bytes]) -> None:
+        """Take over what the memory knows of coalitions that are not in the cache."""
+        if self._memory is None:
+            return
+        unknown = [k for k, name in enumerate(names) if name not in self._cache]
+        if unknown:
+            values = self._memory.get(self.expand(coalitions[unknown]))
+            known = zip(unknown, values.tolist(), np.isfinite(values).tolist(), strict=True)
+            self._cache.update({names[k]: value for k, value, there in known if there})
+
     def _compute(self, coalitions: Coalitions) -> None:
         if self._limit is not None and self.counts.computed + len(coalitions) > self._limit:
             left = self._limit - self.counts.computed
             raise BudgetTooSmall(f"{len(coalitions)} new values are needed and the budget leaves {left}.")
         for start in range(0, len(coalitions), self.batch_size):
             batch = coalitions[start : start + self.batch_size]
-            result = np.asarray(self._values(self.expand(batch)))
+            whole = self.expand(batch)
+            result = np.asarray(self._values(whole))
             if not np.issubdtype(result.dtype, np.number) and result.dtype != np.bool_:
                 raise ModelError(f"The value function returned {result.dtype} values; it must return real numbers.")
             result = result.astype(np.float64)
@@ -146,13 +197,17 @@ class Game:
                     f"{result[~np.isfinite(result)][0]}; a model in half precision may overflow: load it in float32."
                 )
             self._cache.update(zip(keys(batch), result.tolist(), strict=True))
+            if self._memory is not None:
+                self._memory.put(whole, result)
             self.counts.computed += len(batch)
             if self.on_batch is not None:
                 self.on_batch(self.counts)
 
     def known(self, coalitions: Coalitions) -> NDArray[np.bool_]:
         """For each coalition, whether its value is remembered (and so costs nothing)."""
-        return np.array([name in self._cache for name in keys(coalitions)], bool)
+        names = keys(coalitions)
+        self._remember(coalitions, names)
+        return np.array([name in self._cache for name in names], bool)
 
     @contextmanager
     def allowance(self, budget: int) -> Iterator[None]:

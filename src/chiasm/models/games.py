@@ -8,7 +8,7 @@ from typing import Any
 
 from chiasm.core.errors import InvalidInput, UnknownName
 from chiasm.core.explanation import Prediction
-from chiasm.core.game import Counts, Fixed, Game
+from chiasm.core.game import Counts, Fixed, Game, Memory
 from chiasm.core.sample import Sample
 from chiasm.core.target import Target
 from chiasm.modalities import modalities
@@ -99,6 +99,7 @@ def make_game(
     target: Target | None = None,
     fixed: Fixed | None = None,
     batch_size: int | None = None,
+    memory: Memory | None = None,
     on_batch: Callable[[Counts], None] | None = None,
 ) -> ModelGame:
     """The game of a model on a sample.
@@ -111,6 +112,7 @@ def make_game(
         target: what number to explain; by default the adapter's (for decoders, log-probability of its own answer).
         fixed: whole parts or single players held present (True) or absent (False).
         batch_size: coalitions in one model call; by default what fits the memory.
+        memory: values known from before, see `chiasm.core.game.Game`.
         on_batch: called after each batch with the counts.
 
     Raises:
@@ -130,7 +132,8 @@ def make_game(
         hidden_by[name] = modality.masker(chosen.get(name, default))
         segmenters.setdefault(name, modality.default_segmenter)
     values = model.values(prepared, cut, hidden_by, resolved, batch_size)
-    game = Game(values, cut, fixed=fixed, batch_size=values.batch_size, on_batch=on_batch)
+    scale = "value" if resolved.against is not None else resolved.scale  # a difference of probabilities is none
+    game = Game(values, cut, fixed=fixed, batch_size=values.batch_size, scale=scale, memory=memory, on_batch=on_batch)
     return ModelGame(
         game=game,
         prepared=prepared,

@@ -239,3 +239,44 @@ def test_a_subset_keeps_geometry_in_step():
     assert kept["i"].labels == ("p", "r")
     assert kept["i"].geometry.label_map.tolist() == [[0, 0, -1], [1, -1, -1]]
     assert kept["t"].geometry.bounds.tolist() == [[3, 5]]
+
+
+class _Notebook:
+    """A memory that a test can look into."""
+
+    def __init__(self) -> None:
+        self.known: dict[bytes, float] = {}
+
+    def get(self, coalitions):
+        return np.array([self.known.get(row.tobytes(), np.nan) for row in coalitions], np.float64)
+
+    def put(self, coalitions, values) -> None:
+        self.known.update(zip((row.tobytes() for row in coalitions), values.tolist(), strict=True))
+
+
+def test_a_memory_spares_values_of_an_earlier_game():
+    notebook, asked = _Notebook(), []
+
+    def values(present):
+        asked.extend(present.tolist())
+        return present @ np.array([1.0, 2.0, 4.0])
+
+    players = Players.abstract({"a": 2, "b": 1})
+    first = Game(values, players, memory=notebook)
+    rows = np.array([[1, 0, 1], [0, 1, 0]], bool)
+    np.testing.assert_array_equal(first(rows), [5.0, 2.0])
+    second = Game(values, players, memory=notebook)
+    assert second.known(rows).all()
+    np.testing.assert_array_equal(second(np.concatenate([rows, [[1, 1, 1]]])), [5.0, 2.0, 7.0])
+    assert (second.counts.requested, second.counts.cached, second.counts.computed) == (3, 2, 1)
+    assert len(asked) == 3
+
+
+def test_games_with_fixed_players_share_a_memory():
+    notebook = _Notebook()
+    players = Players.abstract({"a": 2, "b": 1})
+    whole = Game(lambda x: x @ np.array([1.0, 2.0, 4.0]), players, memory=notebook)
+    whole(np.array([[1, 0, 1]], bool))
+    held = Game(lambda x: 1 / 0, players, fixed={"b": True}, memory=notebook)
+    assert held(np.array([[1, 0]], bool)).tolist() == [5.0]
+    assert not held.known(np.array([[0, 1]], bool))[0]
