@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 import chiasm as cx
 from chiasm.cli.main import app
+from chiasm.cli.parsing import parse_options
 from chiasm.zoo import datasets
 from chiasm.zoo.data.phrases import PHRASES
 
@@ -37,6 +38,38 @@ def test_types_may_be_repeated_and_options_passed_on(tmp_path):
     assert all(s.tags["language"] == 1.0 and s.tags["image"] == 0.5 for s in cx.dataset(tmp_path / "b"))
 
 
+def test_a_comma_at_the_end_of_types_is_let_pass(tmp_path):
+    result = export("digits", "--n", 4, "--types", "sum, parity,", "-o", tmp_path / "a")
+    assert result.exit_code == 0, result.output
+    assert {s.tags["type"] for s in cx.dataset(tmp_path / "a")} == {"sum", "parity"}
+
+
+def test_an_empty_folder_may_be_the_one_that_one_stands_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = export("shapes", "--n", 2, "--out", ".")
+    assert (result.exit_code, result.stdout.strip()) == (0, ".")
+    assert (tmp_path / "data.jsonl").is_file()
+    assert [s.id for s in cx.dataset(".")] == [s.id for s in cx.dataset("shapes", 2)]
+
+
+def test_a_column_may_be_called_by_a_number(tmp_path):
+    (tmp_path / "mine").mkdir()
+    cx.dataset("shapes", 1)[0]["image"].data.save(tmp_path / "mine" / "a.png")
+    (tmp_path / "mine" / "data.jsonl").write_text(json.dumps({"image": "a.png", "2": "What is it?"}))
+    result = export(tmp_path / "mine", "--option", "text=2", "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert cx.dataset(tmp_path / "out")[0]["text"].data == "What is it?"
+
+
+def test_options_are_read_as_what_they_take():
+    given = ["bars=3", "share=1", "title=7", "log=true", "any=4", "other=0.5", "name_=x"]
+    kinds = {"bars": {"int"}, "share": {"float"}, "title": {"str", "None"}, "log": {"bool"}, "any": set()}
+    read = parse_options(given, kinds)
+    assert read == {"bars": 3, "share": 1.0, "title": "7", "log": True, "any": 4, "other": 0.5, "name_": "x"}
+    assert [type(value) for value in read.values()] == [int, float, str, bool, int, float, str]
+    assert parse_options(["bars=2.5"], kinds) == {"bars": "2.5"}, "for the data set to refuse"
+
+
 def test_a_folder_becomes_the_other_format(tmp_path):
     export("shapes", "--n", 3, "-o", tmp_path / "a")
     assert export(tmp_path / "a", "--format", "datasets", "-o", tmp_path / "b").exit_code == 0
@@ -59,7 +92,9 @@ def test_force_is_needed_to_replace(tmp_path):
     [
         (["shape"], "Did you mean 'shapes'"),
         (["shapes", "--types", "color"], "Did you mean 'colour'"),
+        (["shapes", "--types", ","], "--types ',' names no type"),
         (["shapes", "--n", "-1"], "negative"),
+        ([__file__], "is a file; give the folder"),
         (["prior", "--option", "language"], "NAME=VALUE"),
         (["prior", "--option", "seed=3"], "NAME=VALUE"),
         (["prior", "--option", "language=a"], "must be a number"),

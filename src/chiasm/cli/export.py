@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from chiasm.core.errors import InvalidInput
+from chiasm.cli.parsing import parse_options, parse_types
 
 
 class Format(StrEnum):
@@ -42,30 +42,9 @@ def export(
 
     Example: chiasm export shapes --n 500 --seed 1 --types colour,counting --out shapes-500
     """
-    from chiasm.zoo import dataset
+    from chiasm.zoo import dataset, option_kinds
     from chiasm.zoo.data.export import check_place, export
 
     check_place(out, force=force)  # before the pictures are drawn, which may take long
-    kinds = [kind.strip() for several in types or () for kind in several.split(",")] or None
-    samples = dataset(name, n, seed, kinds, **parse_options(option))
+    samples = dataset(name, n, seed, parse_types(types), **parse_options(option, option_kinds(name)))
     typer.echo(str(export(samples, out, form.value, force=force)))
-
-
-def parse_options(given: list[str] | None) -> dict[str, Any]:
-    """``["language=0.8"]`` → ``{"language": 0.8}``; what is no number stays a text.
-
-    Raises:
-        InvalidInput: not of that form, or given twice.
-    """
-    found: dict[str, Any] = {}
-    for text in given or ():
-        name, equals, value = text.partition("=")
-        if not equals or not name.isidentifier() or name in ("name", "n", "seed", "types"):
-            raise InvalidInput(f"--option {text!r}: write NAME=VALUE, e.g. language=0.8.")
-        if name in found:
-            raise InvalidInput(f"--option {name} is given twice; leave one of them out.")
-        try:
-            found[name] = float(value)
-        except ValueError:
-            found[name] = value
-    return found

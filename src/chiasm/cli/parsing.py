@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from chiasm.core.errors import InvalidInput
@@ -12,6 +12,8 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 #: what a sample calls other things than parts
 _RESERVED = frozenset({"answer", "truth", "masks", "tags", "id"})
 _STATES = {"present": True, "absent": False}
+#: arguments of a data set that have options of their own
+_ARGUMENTS = ("name", "n", "seed", "types")
 #: fields of a description that are tables: the command line changes single entries
 _TABLES = ("parts", "fixed")
 
@@ -68,6 +70,56 @@ def parse_fixed(given: Sequence[str] | None) -> dict[str, bool]:
             raise InvalidInput(f"--fix holds {key!r} both present and absent; leave one of them out.")
         found[key] = _STATES[state]
     return found
+
+
+def parse_types(given: Sequence[str] | None) -> list[str] | None:
+    """``["colour,size", "sum"]`` → ``["colour", "size", "sum"]``; a comma at the end is let pass.
+
+    Raises:
+        InvalidInput: ``--types`` is given and names none.
+    """
+    if not given:
+        return None
+    found = [name.strip() for several in given for name in several.split(",") if name.strip()]
+    if not found:
+        raise InvalidInput(f"--types {given[0]!r} names no type; write e.g. --types colour,size, or leave it out.")
+    return found
+
+
+def parse_options(given: Sequence[str] | None, kinds: Mapping[str, Collection[str]]) -> dict[str, Any]:
+    """``["language=0.8"]`` → ``{"language": 0.8}``: each value as what its option takes.
+
+    Args:
+        given: values of ``--option``, ``NAME=VALUE`` each.
+        kinds: option → what it takes, of ``"int"``, ``"float"``, ``"bool"``, ``"str"``; where none of these is known, a
+            value that looks like a number becomes one.
+
+    Raises:
+        InvalidInput: not of that form, or given twice.
+    """
+    found: dict[str, Any] = {}
+    for text in given or ():
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier() or name in _ARGUMENTS:
+            raise InvalidInput(f"--option {text!r}: write NAME=VALUE, e.g. language=0.8.")
+        if name in found:
+            raise InvalidInput(f"--option {name} is given twice; leave one of them out.")
+        found[name] = _value(value, kinds.get(name, frozenset()))
+    return found
+
+
+def _value(text: str, kinds: Collection[str]) -> Any:
+    """The first of the kinds that a text can be read as; else the text, which whoever takes it may refuse."""
+    known = {"bool", "int", "float", "str"} & set(kinds) or {"int", "float", "str"}
+    if "bool" in known and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind, read in (("int", int), ("float", float)):
+        if kind in known:
+            try:
+                return read(text)
+            except ValueError:
+                continue
+    return text
 
 
 def merge(file: Mapping[str, Any], line: Mapping[str, Any]) -> dict[str, Any]:

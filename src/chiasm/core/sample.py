@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,40 @@ def kind_of(name: str) -> str:
     return re.split(r"[_\d]", name, maxsplit=1)[0]
 
 
-def _checked_masks(name: str, masks: NDArray[Any]) -> NDArray[np.bool_]:
+def _table(what: str, value: Any) -> dict[Any, Any]:
+    """A mapping as a table of its own; nothing is an empty one."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise InvalidInput(
+            f"{what} of the sample is {reprlib.repr(value)}; give a table, e.g. {what}={{{_EXAMPLES[what]}}}."
+        )
+    return dict(value)
+
+
+_EXAMPLES = {"truth": "'image': [[0, 0, 9, 9]]", "masks": "'image': masks", "tags": "'type': 'counting'"}
+
+
+def _array(what: str, name: str, value: ArrayLike) -> NDArray[Any]:
+    """Numbers or truth values, the rows all of one length."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # numpy's word for rows of several lengths
+        raise InvalidInput(
+            f"{what} of part {name!r} is {reprlib.repr(value)}: its rows differ in length; give equal ones."
+        ) from error
+    if array.dtype.kind not in "biuf":
+        raise InvalidInput(
+            f"{what} of part {name!r} is {reprlib.repr(value)}; give numbers: boxes [[x0, y0, x1, y1], …] or spans "
+            f"[[start, end], …], or masks of True and False."
+        )
+    if array.ndim == 0:
+        raise InvalidInput(f"{what} of part {name!r} is {reprlib.repr(value)}; give a list with a row for each place.")
+    return array
+
+
+def _checked_masks(name: str, value: ArrayLike) -> NDArray[np.bool_]:
+    masks = _array("masks", name, value)
     if masks.dtype != np.bool_:
         raise InvalidInput(f"Masks of part {name!r} are {masks.dtype}; give booleans, e.g. coverage >= 0.5.")
     if masks.ndim < 2:
@@ -58,8 +92,8 @@ class Sample:
             pass a `Part` to say otherwise.
 
     Raises:
-        InvalidInput: there is no part, or a part is ``None``; or masks are not boolean, have no extent, or are not as
-            many as the rows of ``truth``.
+        InvalidInput: there is no part, or a part is ``None``; truth, masks or tags are no tables; truth is no array of
+            numbers; or masks are not boolean, have no extent, or are not as many as the rows of ``truth``.
         UnknownName: truth or masks are given for a part that the sample lacks.
     """
 
@@ -83,9 +117,11 @@ class Sample:
             name: data if isinstance(data, Part) else Part(kind_of(name), data) for name, data in parts.items()
         }
         self.answer = answer
-        self.truth: dict[str, NDArray[Any]] = {name: np.asarray(value) for name, value in (truth or {}).items()}
+        self.truth: dict[str, NDArray[Any]] = {
+            name: _array("truth", name, value) for name, value in _table("truth", truth).items()
+        }
         self.masks: dict[str, NDArray[np.bool_]] = {
-            name: _checked_masks(name, np.asarray(value)) for name, value in (masks or {}).items()
+            name: _checked_masks(name, value) for name, value in _table("masks", masks).items()
         }
         for name in (*self.truth, *self.masks):
             if name not in self.parts:
@@ -97,7 +133,7 @@ class Sample:
                     f"Part {name!r} has {given[0]} masks and truth of shape {list(self.truth[name].shape)}; "
                     f"give one mask for each row of truth."
                 )
-        self.tags = dict(tags or {})
+        self.tags: dict[str, Tag] = _table("tags", tags)
         self.id = id
 
     def __getitem__(self, name: str) -> Part:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+import numbers
+import os
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -42,7 +44,7 @@ def dataset(
     name: str | Path,
     n: int | None = None,
     seed: int | None = None,
-    types: Sequence[str] | None = None,
+    types: Iterable[str] | None = None,
     **options: Any,
 ) -> list[Sample]:
     """Samples of a data set with planted truth, or of a folder of your own.
@@ -59,19 +61,22 @@ def dataset(
 
     Raises:
         UnknownName: there is no such data set or folder, or the data set has no such type.
-        InvalidInput: ``n`` or ``seed`` is negative, ``types`` is empty, an option is unknown, or the folder's data
-            cannot be used; the message names the line.
+        InvalidInput: ``name`` is no name, ``n`` or ``seed`` no whole number from 0 on, ``types`` is empty or no list
+            of names, an option is unknown or of the wrong kind, or the folder's data cannot be used; the message
+            names the line.
         MissingDependency: the folder is a Hugging Face data set and ``datasets`` is not installed.
     """
+    from chiasm.zoo.data.arguments import whole_number
+
+    if not isinstance(name, str | os.PathLike) or not str(name):
+        raise InvalidInput(f"The data set is {name!r}; give a name ({', '.join(datasets)}) or a folder of data.")
     given = str(name)
     known = given.removeprefix("zoo:")
+    count = None if n is None else whole_number("n", n)
     if known in datasets:
-        return _generated(known, SAMPLES if n is None else n, 0 if seed is None else seed, types, options)
-    folder = Path(name).expanduser()
-    if not folder.is_dir():
-        if isinstance(name, Path) or any(mark in given for mark in "/\\~") or given.startswith("."):
-            raise InvalidInput(f"There is no folder {given!r}; give a folder of data, or one of {', '.join(datasets)}.")
-        raise UnknownName("data set or folder", given, datasets)
+        start = 0 if seed is None else whole_number("seed", seed)
+        return _generated(known, SAMPLES if count is None else count, start, types, options)
+    folder = _folder(name)
     for what, value in (("seed", seed), ("types", types)):
         if value is not None:
             raise InvalidInput(
@@ -79,23 +84,85 @@ def dataset(
             )
     from chiasm.zoo.data import reading  # Pillow takes a moment to import, and nobody needs it to list names
 
-    return reading.read(folder, n, **_allowed(given, options, reading.OPTIONS))
+    return reading.read(folder, count, **_allowed(given, options, reading.OPTIONS))
 
 
-def _generated(name: str, n: int, seed: int, types: Sequence[str] | None, options: dict[str, Any]) -> list[Sample]:
+def _folder(name: str | Path) -> Path:
+    """The folder that is meant.
+
+    Raises:
+        InvalidInput: it is written as a folder, and there is none or it is a file.
+        UnknownName: it may be a name as well.
+    """
+    given = str(name)
+    folder = Path(os.path.expanduser(given))  # noqa: PTH111 - this one leaves alone a home that is not known
+    if os.path.isdir(folder):  # noqa: PTH112 - and this one does not raise for what no path can be
+        return folder
+    if os.path.isfile(folder):  # noqa: PTH113
+        raise InvalidInput(f"{given!r} is a file; give the folder that it lies in, {str(folder.parent)!r}.")
+    if isinstance(name, os.PathLike) or any(mark in given for mark in "/\\~") or given.startswith("."):
+        raise InvalidInput(f"There is no folder {given!r}; give a folder of data, or one of {', '.join(datasets)}.")
+    raise UnknownName("data set or folder", given, datasets)
+
+
+def option_kinds(name: str) -> dict[str, frozenset[str]]:
+    """The options of a data set or a folder, each with what it takes.
+
+    Args:
+        name: as `dataset` takes it.
+
+    Returns:
+        Option → some of ``"int"``, ``"float"``, ``"bool"``, ``"str"`` and ``"None"``, or nothing where the data set's
+        function does not say.
+    """
+    known = name.removeprefix("zoo:")
+    if known not in datasets:
+        from chiasm.zoo.data.reading import OPTIONS
+
+        return dict.fromkeys(OPTIONS, frozenset({"str", "None"}))
+    parameters = inspect.signature(datasets.get(known)).parameters.values()
+    return {
+        parameter.name: _kinds(parameter.annotation)
+        for parameter in parameters
+        if parameter.name not in ("n", "seed", "types") and parameter.kind is not parameter.VAR_KEYWORD
+    }
+
+
+_KINDS: Final[dict[str, type]] = {"bool": bool, "int": numbers.Integral, "float": numbers.Real, "str": str}
+_IN_WORDS: Final = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "a text"}
+
+
+def _kinds(annotation: Any) -> frozenset[str]:
+    """The plain types that an annotation names, or nothing if it names any other."""
+    written = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
+    found = frozenset(kind.strip() for kind in written.split("|"))
+    return found if found <= {*_KINDS, "None"} else frozenset()
+
+
+def _fits(value: object, kinds: frozenset[str]) -> bool:
+    if value is None or isinstance(value, bool):  # to Python a truth value is a number
+        return ("None" if value is None else "bool") in kinds
+    return any(isinstance(value, _KINDS[kind]) for kind in kinds - {"None"})
+
+
+def _generated(name: str, n: int, seed: int, types: Iterable[str] | None, options: dict[str, Any]) -> list[Sample]:
     make = datasets.get(name)
     parameters = inspect.signature(make).parameters
+    kinds = option_kinds(name)
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         extra = options
     else:
-        extra = _allowed(name, options, [key for key in parameters if key not in ("n", "seed", "types")])
+        extra = _allowed(name, options, list(kinds))
     for key, value in extra.items():
-        if key in parameters and parameters[key].annotation in (float, "float") and not isinstance(value, int | float):
-            raise InvalidInput(f"The option {key}={value!r} of the data set {name!r} must be a number.")
+        if kinds.get(key) and not _fits(value, kinds[key]):
+            wanted = " or ".join(words for kind, words in _IN_WORDS.items() if kind in kinds[key])
+            raise InvalidInput(f"The option {key}={value!r} of the data set {name!r} must be {wanted}.")
     if types is not None:
+        from chiasm.zoo.data.arguments import type_names
+
         if "types" not in parameters:
             raise InvalidInput(f"The data set {name!r} has no question types; leave types={types!r} out.")
-        extra = {**extra, "types": types}
+        extra = {**extra, "types": type_names(types)}
     made: list[Sample] = make(n, seed, **extra)
     return made
 

@@ -36,8 +36,19 @@ def test_no_place_has_no_masks():
         ({"masks": {"image": MASKS.astype(np.uint8)}}, InvalidInput, "uint8; give booleans"),
         ({"masks": {"image": MASKS[0, 0]}}, InvalidInput, r"shape \[4\]; give one mask for each place"),
         ({"masks": {"image": MASKS}, "truth": {"image": BOXES[:1]}}, InvalidInput, "2 masks and truth of shape"),
-        ({"masks": {"image": MASKS}, "truth": {"image": 3.0}}, InvalidInput, "2 masks and truth of shape"),
+        ({"masks": {"image": MASKS}, "truth": {"image": 3.0}}, InvalidInput, r"3\.0; give a list with a row for each"),
         ({"truth": {"txt": [[0, 1]]}}, UnknownName, "'txt'"),
+        ({"truth": {"image": [[0, 1, 2, 3], [4, 5]]}}, InvalidInput, r"truth of part 'image' is .*\[4, 5\].* length"),
+        ({"truth": {"image": None}}, InvalidInput, "truth of part 'image' is None; give numbers"),
+        ({"truth": {"text": ["star"]}}, InvalidInput, r"\['star'\]; give numbers"),
+        (
+            {"truth": [[0, 0, 1, 1]]},
+            InvalidInput,
+            r"truth of the sample is \[\[0.*give a table, e\.g\. truth=\{'image'",
+        ),
+        ({"masks": {"image": [[[True], [True, False]]]}}, InvalidInput, "masks of part 'image' .* differ in length"),
+        ({"masks": MASKS}, InvalidInput, "masks of the sample .* give a table"),
+        ({"tags": "counting"}, InvalidInput, r"tags of the sample is 'counting'; give a table, e\.g\. tags=\{'type'"),
     ],
 )
 def test_truth_that_cannot_be_is_refused(options, error, says):

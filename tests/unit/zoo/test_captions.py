@@ -19,7 +19,7 @@ from chiasm.zoo.data.captions import (
     samples,
     scene_and_captions,
 )
-from chiasm.zoo.data.scenes import COLOURS, SHAPES, Item, Scene, mask
+from chiasm.zoo.data.scenes import COLOURS, GAP, SHAPES, Item, Scene, mask
 from chiasm.zoo.data.words import UNKNOWN, VOCABULARY, token_words
 
 WORDS = re.compile(rf"({'|'.join(COLOURS)}) ({'|'.join(SHAPES)})")
@@ -68,6 +68,21 @@ def test_true_captions_are_true_and_negatives_false(many):
         assert kind in others
         for false in others.values():
             assert not said(scene, false.text, 0.0), (true.text, false.text)
+
+
+def test_a_gap_runs_between_what_a_true_caption_relates(many):
+    axes = set()
+    for scene, _, true, _ in many:
+        names, way = read(true.text)
+        if way is None:
+            continue
+        (first,), (second,) = ([mask(i) for i in scene.items if (i.colour, i.shape) == name] for name in names)
+        before, behind = (first, second) if way in ("left", "above") else (second, first)
+        axis = 0 if way in ("left", "right") else 1
+        last, start = (np.flatnonzero(pixels.any(axis=axis)) for pixels in (before, behind))
+        assert start[0] - last[-1] > GAP - 3, true.text
+        axes.add(axis)
+    assert axes == {0, 1}
 
 
 def test_scenes_have_two_or_three_objects_and_named_ones_are_unique(many):
@@ -136,7 +151,7 @@ def test_a_hair_on_the_wrong_side_is_enough_to_refuse_a_negative():
 
 
 def test_nothing_is_said_of_objects_too_close_to_tell():
-    near = scene_of(("red", "circle", 100, 100), ("blue", "square", 110, 160))
+    near = scene_of(("red", "circle", 100, 100), ("blue", "square", 130, 160))
     rng = np.random.default_rng(0)
     texts = {found.text for _ in range(200) if (found := caption(near, rng, "relation"))}
     assert texts
@@ -180,7 +195,13 @@ def test_types_restrict_the_negatives():
 
 @pytest.mark.parametrize(
     ("arguments", "error"),
-    [((1, 0, ["flip"]), UnknownName), ((-1, 0), InvalidInput), ((1, -1), InvalidInput), ((0, 0, []), InvalidInput)],
+    [
+        ((1, 0, ["flip"]), UnknownName),
+        ((-1, 0), InvalidInput),
+        ((1, -1), InvalidInput),
+        ((0, 0, []), InvalidInput),
+        ((1, 0, "swap"), InvalidInput),
+    ],
 )
 def test_bad_requests_are_refused(arguments, error):
     with pytest.raises(error):

@@ -8,10 +8,11 @@ from pathlib import Path
 import datasets as hugging_face
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 import chiasm as cx
 from chiasm.core.errors import InvalidInput, MissingDependency
+from chiasm.modalities.image_reading import read_image
 from chiasm.zoo.data.export import JSONL
 
 FORMATS = ("jsonl", "datasets")
@@ -194,7 +195,7 @@ def test_an_empty_folder_may_be_filled_and_parents_are_made(tmp_path):
         ({"text": "a", "image": PICTURE, "audio": "b.wav"}, "'audio'"),
         ({"text": "a", "image": PICTURE, "image_left": PICTURE}, "'image_left'"),
         ({"text": 3, "image": PICTURE}, "must be a text"),
-        ({"text": "a", "image": PICTURE, "tags": {"x": float("nan")}}, "JSON cannot"),
+        ({"text": "a", "image": PICTURE, "tags": {"x": float("nan")}}, "tag 'x' is nan, a float; a tag is .* finite"),
     ],
 )
 def test_samples_that_a_folder_cannot_hold_are_refused(sample, says, tmp_path):
@@ -211,9 +212,146 @@ def test_a_tag_of_several_types_is_refused_where_columns_have_one(tmp_path):
     assert [s.tags["x"] for s in cx.dataset(tmp_path / "out")] == [1, "one"]
 
 
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"answer": 3}, "the answer is 3; it must be a text"),
+        ({"answer": "\ud800"}, "half a character"),
+        ({"id": 7}, "the id is 7"),
+        ({"text": "a \udcfc"}, "half a character"),
+        ({"tags": {"x": [1, 2]}}, r"tag 'x' is \[1, 2\], a list"),
+        ({"tags": {"x": None}}, "tag 'x' is None"),
+        ({"tags": {"x": np.datetime64("2026-01-01")}}, "a datetime64"),
+        ({"tags": {"x": 2**63}}, "64 bits"),
+        ({"tags": {3: "x"}}, "the name of a tag is 3"),
+        ({"truth": {"image": [[0, 0, 10, 3]]}}, r"the box \[0, 0, 10, 3\] is not in its picture, which has 8 × 6"),
+        ({"truth": {"image": [[-3, 0, 2, 3]]}}, "is not in its picture"),
+        ({"truth": {"image": [[0.0, 0.0, np.nan, 3.0]]}}, "finite"),
+        ({"truth": {"image": [[4, 0, 2, 3]]}}, "x1 > x0"),
+        ({"truth": {"image": [0, 0, 2, 3]}}, "write one"),
+        ({"truth": {"image": np.ones((6, 8), dtype=bool)}}, "write one"),
+        ({"truth": {"text": [[0, 2]]}}, r"\[0, 2\] of words is no place in 'a'"),
+        ({"truth": {"text": [[0.0, 1.0]]}}, r"character spans int\[k, 2\]"),
+        ({"masks": {"image": np.ones((1, 8, 6), dtype=bool)}}, r"give masks bool\[k, 6, 8\]"),
+        ({"masks": {"text": np.ones((1, 1), dtype=bool)}}, "the text 'text' has masks"),
+        ({"image": np.zeros((0, 4, 3), dtype=np.uint8)}, r"an array uint8\[0, 4, 3\]"),
+        ({"image": np.zeros((4, 4, 2), dtype=np.uint8)}, r"an array uint8\[4, 4, 2\]"),
+        ({"image": 3}, "the picture is 3, a int"),
+        ({"image": "~no-such-user/a.png"}, "a home that is not known"),
+        ({"image": __file__}, r"test_export\.py' is not a picture"),
+        ({"image": Path(__file__).parent}, "is a folder"),
+    ],
+)
+def test_what_would_not_come_back_is_refused_before_anything_is_written(fields, says, form, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.TemporaryDirectory", None)  # nothing may be begun
+    good = cx.Sample(image=PICTURE, text="a")
+    with pytest.raises(InvalidInput, match=f"Sample 1.*{says}"):
+        cx.export([good, cx.Sample(**{"image": PICTURE, "text": "a"} | fields)], tmp_path / "a" / "out", format=form)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tag_that_a_column_cannot_be_called_is_refused(tmp_path):
+    samples = [cx.Sample(image=PICTURE, text="a", tags={"_type": "x"})]
+    with pytest.raises(InvalidInput, match="'_type'; rename"):
+        cx.export(samples, tmp_path / "a" / "out", format="datasets")
+    assert list(tmp_path.iterdir()) == []
+    cx.export(samples, tmp_path / "out")
+    assert cx.dataset(tmp_path / "out")[0].tags == {"_type": "x"}
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_pictures_that_lie_on_their_side_come_back_upright(form, tmp_path):
+    """Boxes and masks are of the picture as it is looked at, whichever way the camera was held."""
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6
+    PICTURE.save(tmp_path / "a.png", exif=turned)
+    upright = read_image(tmp_path / "a.png")
+    assert upright.shape == (8, 6, 3)
+    truth = {"image": np.array([[1.0, 2.0, 5.0, 8.0]])}
+    mask = np.arange(48).reshape(1, 8, 6) % 3 == 0
+    pictures = (tmp_path / "a.png", Image.open(tmp_path / "a.png"))
+    samples = [cx.Sample(image=picture, text="a", truth=truth, masks={"image": mask}) for picture in pictures]
+    cx.export(samples, tmp_path / "out", format=form)
+    for again in cx.dataset(tmp_path / "out"):
+        assert np.array_equal(read_image(again["image"].data), upright)
+        assert np.array_equal(again.masks["image"], mask)
+        assert np.array_equal(again.truth["image"], truth["image"])
+    lying = cx.Sample(image=pictures[0], text="a", masks={"image": mask.reshape(1, 6, 8)})
+    with pytest.raises(InvalidInput, match=r"give masks bool\[k, 8, 6\]"):
+        cx.export([lying], tmp_path / "lying", format=form)
+
+
+def test_home_is_put_in_full(tmp_path, monkeypatch):
+    PICTURE.save(tmp_path / "a.png")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    cx.export([cx.Sample(image="~/a.png", text="a")], "~/out")
+    assert np.array_equal(pixels(cx.dataset("~/out")[0]), np.asarray(PICTURE))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_folder_that_one_stands_in_can_be_filled(form, tmp_path, monkeypatch):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    number = here.stat().st_ino
+    for name, force in (("shapes", False), ("digits", True)):
+        assert cx.export(cx.dataset(name, 1), ".", format=form, force=force) == Path()
+        assert here.stat().st_ino == Path().stat().st_ino == number, "who stands in the folder would see nothing"
+        assert [s.id for s in cx.dataset(".")] == [f"{name}-0-000000"]
+    names = {p.name for p in here.iterdir()}
+    cx.export(cx.dataset("digits", 1), tmp_path / "fresh", format=form)
+    assert names == {p.name for p in (tmp_path / "fresh").iterdir()}
+    assert {p.name for p in tmp_path.iterdir()} == {"here", "fresh"}
+
+
+def test_a_move_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    cx.export(cx.dataset("shapes", 2), out)
+    before = {p.relative_to(out): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    rename, calls = Path.rename, []
+
+    def fails(self, target):
+        calls.append(self)
+        if self.name == "images" and self.parent.name == "new":
+            raise OSError("no space")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    with pytest.raises(OSError, match="no space"):
+        cx.export(cx.dataset("digits", 1), out, force=True)
+    monkeypatch.undo()
+    assert len(calls) > 3, "some files had been moved"
+    assert {p.relative_to(out): p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("samples", "says"),
+    [
+        (["shapes"], "Sample 0 is 'shapes', a str; make it a sample"),
+        ([cx.Sample(image=PICTURE, text="a"), None], "Sample 1 is None"),
+        (cx.Sample(image=PICTURE, text="a"), "give a list"),
+        (None, "The samples are None; give a list"),
+        (5, "The samples are 5"),
+    ],
+)
+def test_what_is_no_sample_is_refused(samples, says, tmp_path):
+    with pytest.raises(InvalidInput, match=says):
+        cx.export(samples, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("folder", [None, 3, "", b"out"])
+def test_what_is_no_folder_is_refused(folder):
+    with pytest.raises(InvalidInput, match=r"The folder is .*; give its path"):
+        cx.export([cx.Sample(image=PICTURE, text="a")], folder)
+
+
 def test_requests_that_cannot_be_met_are_refused(tmp_path, monkeypatch):
     with pytest.raises(InvalidInput, match="jsonl, datasets"):
         cx.export(cx.dataset("shapes", 1), tmp_path / "out", format="csv")
+    with pytest.raises(InvalidInput, match="jsonl, datasets"):
+        cx.export(cx.dataset("shapes", 1), tmp_path / "out", format=["jsonl"])
     with pytest.raises(InvalidInput, match="no samples"):
         cx.export([], tmp_path / "out")
     monkeypatch.setitem(__import__("sys").modules, "datasets", None)

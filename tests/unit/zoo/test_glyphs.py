@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
+import re
+import sys
+import types
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from chiasm.zoo.data import backgrounds, glyphs
+from chiasm.core.errors import InvalidInput, MissingDependency
+from chiasm.zoo.data import backgrounds, glyphs, scenes
 
 
 def test_every_glyph_is_of_one_digit_and_one_split():
@@ -38,6 +44,17 @@ def test_a_stencil_is_the_ink_within_its_extent(number):
     assert bottom - cell <= rows.max() + 1 <= bottom + cell / 2
 
 
+@pytest.mark.parametrize("number", range(0, 1797, 90))
+def test_the_box_of_the_ink_is_that_of_the_painted_pixels(number):
+    digit = str(load_digits().target[number])
+    for radius in (42.3, 50.0, 55.8):
+        item = scenes.Item("red", digit, 128.0, 128.0, radius, scenes.COLOURS["red"], number)
+        rows, columns = np.nonzero(scenes.mask(item))
+        painted = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+        # Pixels are whole and the cell is placed at whole pixels.
+        assert np.abs(128 + np.array(glyphs.ink(number)) * radius - painted).max() <= 2
+
+
 def test_photographs_are_there_and_belong_to_one_split():
     trained, held_out = (set(backgrounds.PHOTOS[split]) for split in ("training", "held out"))
     assert trained
@@ -48,6 +65,25 @@ def test_photographs_are_there_and_belong_to_one_split():
         assert photo.mode == "RGB"
         assert min(photo.size) >= 128
         assert np.asarray(photo).std() > 5
+
+
+@pytest.mark.parametrize("name", ["skimage/coffee.png", "sklearn/flower.jpg"])
+def test_a_photograph_that_is_missing_is_named_with_what_brings_it(name, monkeypatch, tmp_path):
+    package, file = name.split("/")
+    distribution = {"skimage": "scikit-image", "sklearn": "scikit-learn"}[package]
+    read = backgrounds._photo.__wrapped__  # what has been read before is kept
+    with monkeypatch.context() as patched:
+        # Packages that lie elsewhere, without the photograph.
+        for module in ("skimage.data", "sklearn.datasets"):
+            elsewhere = types.ModuleType(module)
+            elsewhere.__file__ = str(tmp_path / "__init__.py")
+            patched.setitem(sys.modules, module, elsewhere)
+            patched.setattr(importlib.import_module(module.split(".")[0]), module.split(".")[1], elsewhere)
+        with pytest.raises(InvalidInput, match=f"{re.escape(file)}.*{distribution}.*pip install"):
+            read(name)
+    monkeypatch.setitem(sys.modules, "skimage.data" if package == "skimage" else "sklearn.datasets", None)
+    with pytest.raises(MissingDependency, match=f"pip install {distribution}"):
+        read(name)
 
 
 def test_a_piece_of_a_photograph_depends_on_the_dice_alone():

@@ -8,9 +8,10 @@ import math
 import numpy as np
 import pytest
 
-from chiasm.core.errors import InvalidInput
-from chiasm.zoo.data import prior
-from chiasm.zoo.data.scenes import COLOURS, SIDE, render
+from chiasm.core.errors import InvalidInput, UnknownName
+from chiasm.zoo import dataset
+from chiasm.zoo.data import contents, prior
+from chiasm.zoo.data.scenes import COLOURS, GAP, SIDE, render
 from chiasm.zoo.data.words import UNKNOWN, VOCABULARY, token_words
 
 STRENGTHS = [(0, 0), (1, 0), (0, 1), (1, 1), (0.6, 0.3), (0.3, 0.6), (0.5, 0.5), (0.95, 0.1), (0.2, 1)]
@@ -133,10 +134,10 @@ def test_each_scene_shows_four_shapes_in_four_colours_inside_its_frame():
         assert {item.colour for item in items} == set(prior.ANSWERS)
         for item in items:
             x0, y0, x1, y1 = item.box
-            assert min(x0, y0) >= prior.FRAME + prior.GAP
-            assert max(x1, y1) <= SIDE - prior.FRAME - prior.GAP
+            assert min(x0, y0) >= prior.FRAME + GAP
+            assert max(x1, y1) <= SIDE - prior.FRAME - GAP
         for a, b in itertools.combinations([item.box for item in items], 2):
-            assert a[0] > b[2] or b[0] > a[2] or a[1] > b[3] or b[1] > a[3]
+            assert max(a[0] - b[2], b[0] - a[2], a[1] - b[3], b[1] - a[3]) >= GAP
 
 
 def test_the_picture_shows_the_frame_and_nothing_hides_it():
@@ -200,3 +201,18 @@ def test_strengths_outside_their_range_are_refused_by_name(name, strength):
 def test_negative_numbers_are_refused(n, seed):
     with pytest.raises(InvalidInput, match="negative"):
         prior.samples(n, seed)
+
+
+def test_the_types_that_are_listed_can_be_asked_for():
+    listed = list(contents.templates("prior"))
+    asked = dataset("prior", 8, 0, types=listed, language=0.5)
+    assert {sample.tags["type"] for sample in asked} == set(listed)
+    for sample, plain in zip(asked, dataset("prior", 8, 0, language=0.5), strict=True):
+        assert (sample["text"].data, sample.answer, sample.tags) == (plain["text"].data, plain.answer, plain.tags)
+        assert np.array_equal(np.asarray(sample["image"].data), np.asarray(plain["image"].data))
+
+
+@pytest.mark.parametrize(("types", "error"), [(["shape"], UnknownName), ([], InvalidInput), ("colour", InvalidInput)])
+def test_other_types_are_refused(types, error):
+    with pytest.raises(error, match="type"):
+        prior.samples(1, 0, types)

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from chiasm.core.errors import InvalidInput, MissingDependency
+
 Split = Literal["training", "held out"]
 
 PHOTOS: Final[dict[Split, tuple[str, ...]]] = {
@@ -39,6 +41,7 @@ PHOTOS: Final[dict[Split, tuple[str, ...]]] = {
 }
 """The photographs of each split."""
 
+_INSTALLED_AS: Final = {"skimage": "scikit-image", "sklearn": "scikit-learn"}
 _WIDEST: Final = 512
 _SMALLEST_SHARE: Final = 0.5
 
@@ -51,24 +54,52 @@ def plain(rng: np.random.Generator) -> NDArray[np.uint8]:
     return light
 
 
-@cache
-def _photo(name: str) -> Image.Image:
-    package, file = name.split("/")
-    if package == "skimage":
-        import skimage.data
+def _folder(package: str) -> Path:
+    """Where a package keeps its photographs.
 
-        folder = Path(skimage.data.__file__).parent
-    else:
+    Raises:
+        MissingDependency: it is not installed.
+    """
+    try:
+        if package == "skimage":
+            import skimage.data
+
+            return Path(skimage.data.__file__).parent
         import sklearn.datasets
 
-        folder = Path(sklearn.datasets.__file__).parent / "images"
-    photo: Image.Image = Image.open(folder / file).convert("RGB")
+        return Path(sklearn.datasets.__file__).parent / "images"
+    except ImportError as error:
+        raise MissingDependency(_INSTALLED_AS[package], "pictures on photographs") from error
+
+
+@cache
+def _photo(name: str) -> Image.Image:
+    """A photograph by its name in `PHOTOS`, as RGB.
+
+    Raises:
+        MissingDependency: the package it comes with is not installed.
+        InvalidInput: that package is installed without it.
+    """
+    package, file = name.split("/")
+    path = _folder(package) / file
+    if not path.is_file():
+        distribution = _INSTALLED_AS[package]
+        raise InvalidInput(
+            f"Pictures on photographs need {file}, which comes with {distribution}, and this installation of it has no "
+            f"{path}. Run: pip install --force-reinstall '{distribution}'"
+        )
+    photo: Image.Image = Image.open(path).convert("RGB")
     photo.thumbnail((_WIDEST, _WIDEST))
     return photo
 
 
 def photo(rng: np.random.Generator, split: Split, side: int) -> NDArray[np.uint8]:
-    """A random square of a random photograph of that split, uint8[side, side, 3], perhaps mirrored."""
+    """A random square of a random photograph of that split, uint8[side, side, 3], perhaps mirrored.
+
+    Raises:
+        MissingDependency: scikit-image or scikit-learn is not installed.
+        InvalidInput: it is installed without that photograph; the message says how to mend it.
+    """
     whole = _photo(PHOTOS[split][int(rng.integers(len(PHOTOS[split])))])
     width = int(min(whole.size) * rng.uniform(_SMALLEST_SHARE, 1))
     left, top = (int(rng.integers(0, size - width + 1)) for size in whole.size)

@@ -9,10 +9,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from chiasm.core.errors import InvalidInput, UnknownName
 from chiasm.core.sample import Sample
+from chiasm.zoo.data.arguments import whole_number
+from chiasm.zoo.data.geometry import direction, lies
 from chiasm.zoo.data.phrases import RELATIONS, fill, pick
-from chiasm.zoo.data.questions import direction
+from chiasm.zoo.data.requests import chosen_types
 from chiasm.zoo.data.scenes import COLOURS, SHAPES, Item, Scene, draw_scene, mask, render
 
 CAPTIONS: Final[dict[str, tuple[str, ...]]] = {
@@ -110,12 +111,6 @@ def _of(scene: Scene, name: tuple[str, str]) -> list[int]:
     return [k for k, item in enumerate(scene.items) if (item.colour, item.shape) == name]
 
 
-def lies(first: Item, second: Item, way: str, gap: float = 0.0) -> bool:
-    """Whether the first object lies that way from the second, by more than ``gap`` pixels."""
-    distance = first.x - second.x if way in ("left", "right") else first.y - second.y
-    return (distance if way in ("right", "below") else -distance) > gap
-
-
 def could_hold(scene: Scene, caption: Caption) -> bool:
     """Whether any reading makes the caption true; a hard negative must not pass even this.
 
@@ -138,7 +133,8 @@ def caption(scene: Scene, rng: np.random.Generator, kind: str | None = None) -> 
 
     Returns:
         The caption, or ``None`` if the scene (or this throw of the dice) has none of that kind. Two objects are only
-        named together if each is the only one of its colour and shape.
+        named together if each is the only one of its colour and shape, and only related along an axis along which a
+        gap runs between their boxes (`geometry.direction`).
     """
     kind = pick(rng, list(CAPTIONS)) if kind is None else kind
     template = pick(rng, CAPTIONS[kind])
@@ -216,7 +212,7 @@ def scene_and_captions(
 
     Raises:
         UnknownName: a type is not a kind of negative.
-        InvalidInput: ``types`` is empty.
+        InvalidInput: ``types`` is empty or no list of names.
     """
     kinds = _checked(types)
     rng = np.random.default_rng(np.random.SeedSequence([_STREAM, seed, index]))
@@ -248,23 +244,15 @@ def samples(n: int, seed: int, types: Sequence[str] | None = None) -> list[Sampl
 
     Raises:
         UnknownName: a type is not one of those above.
-        InvalidInput: ``n`` or ``seed`` is negative, or ``types`` is empty.
+        InvalidInput: ``n`` or ``seed`` is no whole number from 0 on, or ``types`` is empty or no list of names.
     """
-    if n < 0 or seed < 0:
-        raise InvalidInput(f"n and seed must not be negative; got n={n}, seed={seed}.")
+    n, seed = whole_number("n", n), whole_number("seed", seed)
     _checked(types)
     return [_sample(index, seed, types) for index in range(n)]
 
 
 def _checked(types: Sequence[str] | None) -> tuple[str, ...]:
-    if types is None:
-        return tuple(NEGATIVES)
-    for name in types:
-        if name not in NEGATIVES:
-            raise UnknownName("kind of negative", name, NEGATIVES)
-    if not types:
-        raise InvalidInput(f"types is empty; leave it out, or choose from {', '.join(NEGATIVES)}.")
-    return tuple(types)
+    return chosen_types("kind of negative", types, NEGATIVES)
 
 
 def _deciding(scene: Scene, kind: str, true: Caption, false: Caption) -> list[Item]:

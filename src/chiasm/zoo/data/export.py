@@ -1,13 +1,14 @@
 """Samples → a folder that other programs read: pictures with a JSONL file, or a Hugging Face data set.
 
-The folder is written beside its place and moved there when it is whole, so that a crash leaves no half of one.
+Nothing is written before every sample was found to be one that `chiasm.zoo.data.reading` gives back. Then all is
+written beside its place (inside of it, where the folder exists) and moved there when it is whole.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import re
+import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,23 +16,26 @@ from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from chiasm.core.errors import InvalidInput, MissingDependency
 from chiasm.core.sample import Part, Sample, Tag
+from chiasm.zoo.data import fields
+from chiasm.zoo.data.fields import PART, field
 
 Format = Literal["jsonl", "datasets"]
 
 JSONL: Final = "data.jsonl"
 IMAGES, MASKS = "images", "masks"
-PART: Final = re.compile(r"(image|text)\d*")
-"""Names of parts that a folder can hold."""
-
 MARK: Final = ".chiasm-export.json"
 """The file that says which files an export wrote: a folder is replaced only if it holds these and no others."""
 
 _AS_PNG: Final = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 _TYPES: Final[dict[type, str]] = {bool: "bool", int: "int64", float: "float64", str: "string"}
+_INTEGERS: Final = range(-(2**63), 2**63)
+"""Whole numbers that every format, and every program that reads it, can hold."""
+_FEATURE: Final = "_type"
+"""By this name Hugging Face's description of columns says what a column is; a tag cannot have it."""
 
 
 def export(samples: Iterable[Sample], folder: str | Path, format: Format = "jsonl", *, force: bool = False) -> Path:  # noqa: A002 - the word of the command line
@@ -56,26 +60,43 @@ def export(samples: Iterable[Sample], folder: str | Path, format: Format = "json
             holds what the folder could not.
         MissingDependency: ``format`` is ``"datasets"`` and that package is not installed.
     """
-    if format not in _WRITERS:
+    if not isinstance(format, str) or format not in _WRITERS:
         raise InvalidInput(f"format={format!r} is unknown; choose from {', '.join(_WRITERS)}.")
     place = check_place(folder, force=force)
+    several = _listed(samples)
+    for index, sample in enumerate(several):
+        _check(sample, f"Sample {index}" + (f" ({sample.id!r})" if sample.id else ""))
+    if format == "datasets":
+        _library()
+        _tag_types(several)
+    there = place.exists()
+    if not there:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place if there else place.parent, prefix=f".{place.name}.") as aside:
+        whole = Path(aside) / "new"
+        _WRITERS[format](several, whole)
+        (whole / MARK).write_text(json.dumps(sorted(_files(whole))) + "\n", encoding="utf-8")
+        if there:
+            _fill(place, whole, Path(aside))
+        else:
+            whole.rename(place)
+    return Path(folder)
+
+
+def _listed(samples: object) -> list[Sample]:
+    """The samples, at least one."""
+    if isinstance(samples, Sample) or not isinstance(samples, Iterable):
+        raise InvalidInput(f"The samples are {samples!r}; give a list of them, e.g. [sample] or cx.dataset('shapes').")
     several = list(samples)
     if not several:
         raise InvalidInput("There are no samples to export.")
     for index, sample in enumerate(several):
-        _check(sample, f"Sample {index}" + (f" ({sample.id})" if sample.id else ""))
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}.") as beside:
-        whole = Path(beside) / "new"
-        _WRITERS[format](several, whole)
-        (whole / MARK).write_text(json.dumps(sorted(_files(whole))) + "\n", encoding="utf-8")
-        _put(whole, place, Path(beside) / "old")
-    return Path(folder)
-
-
-def field(part: str, what: str) -> str:
-    """The name of a part's ``boxes``, ``words`` or ``masks``: the plain word, or ``image2_boxes``."""
-    return what if part in ("image", "text") else f"{part}_{what}"
+        if not isinstance(sample, Sample):
+            raise InvalidInput(
+                f"Sample {index} is {sample!r}, a {type(sample).__name__}; make it a sample, e.g. "
+                f"cx.Sample(image='photo.jpg', text='What is it?'), or read a folder by cx.dataset."
+            )
+    return several
 
 
 def check_place(folder: str | Path, *, force: bool = False) -> Path:
@@ -84,7 +105,9 @@ def check_place(folder: str | Path, *, force: bool = False) -> Path:
     Raises:
         InvalidInput: it is a file, or holds something that must not be replaced.
     """
-    place = Path(folder).expanduser().resolve()
+    if not isinstance(folder, str | os.PathLike) or not str(folder):
+        raise InvalidInput(f"The folder is {folder!r}; give its path, e.g. 'shapes-500'.")
+    place = fields.expanded(folder, "The folder").resolve()
     if place.exists() and not place.is_dir():
         raise InvalidInput(f"{str(place)!r} is a file; choose a folder.")
     found = _files(place) if place.exists() else set()
@@ -111,19 +134,32 @@ def _is_export(place: Path, found: set[str]) -> bool:
     return isinstance(listed, list) and found <= {MARK, *map(str, listed)}
 
 
-def _put(whole: Path, place: Path, aside: Path) -> None:
-    """Move a folder to its place; what was there is moved aside first, and back if that fails."""
-    if place.exists():
-        place.rename(aside)
+def _fill(place: Path, whole: Path, aside: Path) -> None:
+    """Put what ``whole`` holds into a folder that exists; what was there goes aside first, and back if that fails.
+
+    The folder itself stays, for somebody may stand in it (``--out .``), or a disk be mounted there.
+    """
+    old = aside / "old"
+    old.mkdir()
+    moved: list[tuple[Path, Path]] = []
     try:
-        whole.rename(place)
+        for source, goal in ((place, old), (whole, place)):
+            for entry in sorted(source.iterdir()):
+                if entry != aside:
+                    entry.rename(goal / entry.name)
+                    moved.append((entry, goal / entry.name))
     except OSError:
-        if aside.exists():
-            aside.rename(place)
+        for origin, now in reversed(moved):
+            now.rename(origin)
         raise
 
 
 def _check(sample: Sample, what: str) -> None:
+    """Everything of a sample is such that the reader gives it back.
+
+    Raises:
+        InvalidInput: something is not; the message names it and what to do.
+    """
     for name, part in sample.parts.items():
         match = PART.fullmatch(name)
         if match is None or match[1] != part.kind:
@@ -131,28 +167,84 @@ def _check(sample: Sample, what: str) -> None:
                 f"{what} has the part {name!r} of kind {part.kind!r}; parts that can be exported are of kind image or "
                 f"text and have such names: image, image2, text, text2."
             )
-        if part.kind == "text" and (not isinstance(part.data, str) or name in sample.masks):
-            raise InvalidInput(f"{what}: the part {name!r} must be a text without masks.")
+        if part.kind == "text":
+            _check_text(sample, name, what)
+        else:
+            _check_picture(sample, name, what)
     if not {"image", "text"} <= sample.parts.keys():
         raise InvalidInput(f"{what} has the parts {', '.join(sample.parts)}; the parts image and text are needed.")
+    for own, said in (("answer", sample.answer), ("id", sample.id)):
+        if said is not None:
+            fields.text(said, f"the {own}", what)
+    for key, value in sample.tags.items():
+        kept = fields.tag(fields.text(key, "the name of a tag", what), value, what)
+        if isinstance(kept, int) and kept not in _INTEGERS:
+            raise InvalidInput(f"{what}: the tag {key!r} is {kept}, more than 64 bits hold; write it as a text.")
+
+
+def _check_text(sample: Sample, name: str, what: str) -> None:
+    data = fields.text(sample.parts[name].data, f"the part {name!r}", what)
+    if name in sample.masks:
+        raise InvalidInput(f"{what}: the text {name!r} has masks, which no folder holds; leave them out.")
+    if name in sample.truth:
+        truth = np.asarray(sample.truth[name])
+        if truth.size and truth.dtype.kind not in "iu":
+            raise InvalidInput(
+                f"{what}: truth of {name!r} is {truth.tolist()!r}, {truth.dtype}; give character spans int[k, 2]."
+            )
+        fields.spans(truth.tolist(), data, f"{what}, truth of {name!r}")
+
+
+def _check_picture(sample: Sample, name: str, what: str) -> None:
+    size = _check_pixels(sample.parts[name], what)
+    if name in sample.truth:
+        truth = np.asarray(sample.truth[name])
+        if not np.array_equal(fields.boxes(truth.tolist(), size, f"{what}, truth of {name!r}"), truth.reshape(-1, 4)):
+            raise InvalidInput(f"{what}: truth of {name!r} is {truth.dtype}, which float64 cannot hold; round it.")
+    if name in sample.masks:
+        masks = np.asarray(sample.masks[name])
+        if masks.dtype != np.bool_ or masks.shape[1:] != (size[1], size[0]):
+            raise InvalidInput(
+                f"{what}: the masks of {name!r} are {masks.dtype}{list(masks.shape)}, its picture has {size[0]} × "
+                f"{size[1]} pixels; give masks bool[k, {size[1]}, {size[0]}], as the upright picture lies."
+            )
+
+
+def _check_pixels(part: Part, what: str) -> tuple[int, int]:
+    """Width and height of an upright picture that can be written."""
+    data = part.data
+    if isinstance(data, str | Path):
+        return fields.upright_size(fields.expanded(data, what), what)
+    if isinstance(data, np.ndarray):
+        whole = data.size and (data.ndim == 2 or (data.ndim == 3 and data.shape[2] in (1, 3, 4)))
+        if not whole or data.dtype != np.uint8:
+            raise InvalidInput(
+                f"{what}: the picture is an array {data.dtype}{list(data.shape)}; give uint8[h, w] or uint8[h, w, 3]."
+            )
+        return data.shape[1], data.shape[0]
+    if not isinstance(data, Image.Image):
+        raise InvalidInput(
+            f"{what}: the picture is {data!r}, a {type(data).__name__}; give a path, a Pillow image, or an array "
+            f"uint8[h, w, 3]."
+        )
+    if data.mode not in _AS_PNG:
+        raise InvalidInput(f"{what}: the picture has the mode {data.mode!r}; turn it into RGB first: .convert('RGB').")
+    if 0 in data.size:
+        raise InvalidInput(f"{what}: the picture has {data.size} pixels; it needs at least one.")
+    with fields.decoding("given", what):
+        data.load()
+    return fields.upright_size(data, what)
 
 
 def _picture(part: Part, what: str) -> tuple[bytes, str]:
     """The file of a picture and its suffix: as it is where it is a file, otherwise a PNG, which keeps every pixel."""
     data = part.data
     if isinstance(data, str | Path):
-        path = Path(data)
-        if not path.is_file():
-            raise InvalidInput(f"{what}: there is no picture {str(path)!r}.")
+        path = fields.expanded(data, what)
         return path.read_bytes(), path.suffix.lower()
-    if isinstance(data, np.ndarray) and data.dtype == np.uint8 and data.ndim in (2, 3):
-        data = Image.fromarray(data)
-    if not isinstance(data, Image.Image):
-        found = f"an array {data.dtype}{list(data.shape)}" if isinstance(data, np.ndarray) else type(data).__name__
-        raise InvalidInput(f"{what}: the picture is {found}; give a path, a Pillow image, or an array uint8[h, w, 3].")
-    if data.mode not in _AS_PNG:
-        raise InvalidInput(f"{what}: the picture has the mode {data.mode!r}; turn it into RGB first: .convert('RGB').")
-    return _png(data), ".png"
+    if isinstance(data, np.ndarray):
+        data = Image.fromarray(data[..., 0] if data.shape[2:] == (1,) else data)
+    return _png(ImageOps.exif_transpose(data)), ".png"  # a PNG is written without its EXIF
 
 
 def _png(picture: Image.Image) -> bytes:
@@ -166,20 +258,20 @@ def _mask_files(masks: NDArray[np.bool_]) -> list[bytes]:
 
 
 def _tags(sample: Sample) -> dict[str, Tag]:
-    return {name: value.item() if isinstance(value, np.generic) else value for name, value in sample.tags.items()}
+    return {name: fields.tag(name, value, "The sample") for name, value in sample.tags.items()}
 
 
 def _plain(sample: Sample) -> dict[str, Any]:
     """The fields of a sample that need no file: texts, boxes, words, answer and id."""
-    fields: dict[str, Any] = {"id": sample.id}
+    row: dict[str, Any] = {"id": sample.id}
     if list(sample.parts) != ["image", "text"]:  # a reader takes them so; only another order must be told
-        fields["parts"] = list(sample.parts)
+        row["parts"] = list(sample.parts)
     for name, part in sample.parts.items():
         if part.kind == "text":
-            fields[name] = part.data
+            row[name] = part.data
         if name in sample.truth:
-            fields[field(name, "words" if part.kind == "text" else "boxes")] = sample.truth[name].tolist()
-    return {**fields, "answer": sample.answer}
+            row[field(name, "words" if part.kind == "text" else "boxes")] = sample.truth[name].tolist()
+    return {**row, "answer": sample.answer}
 
 
 def _write_jsonl(samples: Sequence[Sample], folder: Path) -> None:
@@ -199,18 +291,20 @@ def _write_jsonl(samples: Sequence[Sample], folder: Path) -> None:
                     row[field(name, "masks")] = [f"{MASKS}/{stem}-{k}.png" for k in range(len(files))]
                     for path, content in zip(row[field(name, "masks")], files, strict=True):
                         (folder / path).write_bytes(content)
-            try:
-                text = json.dumps(row, ensure_ascii=False, allow_nan=False)
-            except (TypeError, ValueError) as error:
-                raise InvalidInput(f"Sample {index} holds something that JSON cannot: {error}.") from error
-            lines.write(text + "\n")
+            lines.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def _write_datasets(samples: Sequence[Sample], folder: Path) -> None:
+def _library() -> Any:
+    """The package ``datasets``."""
     try:
         import datasets
     except ImportError as error:
         raise MissingDependency("datasets", "writing a Hugging Face data set", "data") from error
+    return datasets
+
+
+def _write_datasets(samples: Sequence[Sample], folder: Path) -> None:
+    datasets = _library()
     string = datasets.Value("string")
     features: dict[str, Any] = {"id": string}
     rows = []
@@ -247,16 +341,19 @@ def _tag_types(samples: Sequence[Sample]) -> dict[str, str]:
     """Each tag and the type of its values, in the words of the format.
 
     Raises:
-        InvalidInput: a tag has values of several types, or of one that a column cannot have.
+        InvalidInput: a tag has values of several types, or a name that a column cannot have.
     """
     found: dict[str, str] = {}
     for index, sample in enumerate(samples):
         for name, value in _tags(sample).items():
-            kind = _TYPES.get(type(value))
-            if kind is None or found.setdefault(name, kind) != kind:
+            if name == _FEATURE:
+                raise InvalidInput(f"Sample {index}: the format has another use for the tag {name!r}; rename it.")
+            kind = _TYPES[type(value)]
+            if found.setdefault(name, kind) != kind:
                 raise InvalidInput(
                     f"Sample {index}: the tag {name!r} is {value!r}, a {type(value).__name__}; the values of a tag "
-                    f"must be all texts, all whole numbers, all numbers or all true or false."
+                    f"must be all texts, all whole numbers, all numbers or all true or false. Turn them into one "
+                    f"kind, or use the format jsonl."
                 )
     return found
 

@@ -15,6 +15,8 @@ CELLS: Final = 10
 _HELD_OUT: Final = 5
 """Every fifth glyph of a digit is never trained on; the data sets take theirs from these alone."""
 
+_FINE: Final = 10
+"""Pixels of a cell where the ink's box is measured: about as many as in a scene."""
 _INK: Final = (0.3, 0.4)
 """Where the ink begins, and how soft its edge is, as shares of full ink."""
 
@@ -55,3 +57,21 @@ def stencil(number: int, side: int) -> Image.Image:
     ink = Image.fromarray((_glyphs()[0][number] * 255).astype(np.uint8), "L")
     smooth = np.asarray(ink.resize((side, side), Image.Resampling.BICUBIC), dtype=np.float32) / 255
     return Image.fromarray((np.clip((smooth - _INK[0]) / _INK[1], 0, 1) * 255).astype(np.uint8), "L")
+
+
+@cache
+def ink(number: int) -> tuple[float, float, float, float]:
+    """Box (left, top, right, bottom) of the ink of glyph ``number`` as drawn, in half widths from the glyph's middle.
+
+    Of what `extent` holds, this is what is painted by half or more: a faint stroke may be missing.
+    """
+    side = CELLS * _FINE
+    shown = np.asarray(stencil(number, side)) >= 128
+    columns, rows = np.flatnonzero(shown.any(axis=0)), np.flatnonzero(shown.any(axis=1))
+    half = side / 2
+    return (
+        float(columns[0] / half - 1),
+        float(rows[0] / half - 1),
+        float((columns[-1] + 1) / half - 1),
+        float((rows[-1] + 1) / half - 1),
+    )

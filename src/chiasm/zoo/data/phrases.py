@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import string
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 
 from chiasm.zoo.data.scenes import COLOURS, SHAPES
+
+_T = TypeVar("_T")
 
 PLURALS: Final = {shape: shape + ("es" if shape.endswith("s") else "s") for shape in SHAPES}
 RELATIONS: Final = {
@@ -72,8 +74,8 @@ PHRASES: Final[dict[str, tuple[str, ...]]] = {
         "Is the {colour} {shape} {relation} the {colour2} {shape2}?",
         "Does the {colour} {shape} lie {relation} the {colour2} {shape2}?",
     ),
-    "relation across": ("Is the {colour} {shape} left or right of the {colour2} {shape2}?",),
-    "relation down": ("Is the {colour} {shape} above or below the {colour2} {shape2}?",),
+    "relation across": ("Is the {colour} {shape} {way} or {other} of the {colour2} {shape2}?",),
+    "relation down": ("Is the {colour} {shape} {way} or {other} the {colour2} {shape2}?",),
     "comparison": (
         "Is the {colour} {shape} {order} than the {colour2} {shape2}?",
         "Compared with the {colour2} {shape2}, is the {colour} {shape} {order}?",
@@ -92,12 +94,12 @@ PHRASES: Final[dict[str, tuple[str, ...]]] = {
         "What digit can you see at the {place}?",
     ),
     "place across": (
-        "Is the {digit} on the left or on the right?",
-        "Does the {digit} lie left or right of the middle?",
+        "Is the {digit} on the {way} or on the {other}?",
+        "Does the {digit} lie {way} or {other} of the middle?",
     ),
     "place down": (
-        "Is the {digit} at the top or at the bottom?",
-        "Where is the {digit}, at the top or at the bottom?",
+        "Is the {digit} at the {way} or at the {other}?",
+        "Where is the {digit}, at the {way} or at the {other}?",
     ),
     "larger": (
         "Which digit has the {order} value?",
@@ -128,6 +130,6 @@ def fill(template: str, words: dict[str, str]) -> tuple[str, tuple[tuple[int, in
     return text, tuple(spans)
 
 
-def pick(rng: np.random.Generator, options: Sequence[str]) -> str:
+def pick(rng: np.random.Generator, options: Sequence[_T]) -> _T:
     """One of the options."""
     return options[int(rng.integers(len(options)))]

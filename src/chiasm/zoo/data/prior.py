@@ -18,7 +18,7 @@ decomposition of Bertschinger et al. (2014, "Quantifying unique information", En
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,9 +28,11 @@ from PIL import Image
 from chiasm.core.errors import InvalidInput
 from chiasm.core.sample import Sample
 from chiasm.zoo.data import backgrounds
+from chiasm.zoo.data.arguments import whole_number
 from chiasm.zoo.data.phrases import PHRASES, fill, pick
 from chiasm.zoo.data.questions import Question
-from chiasm.zoo.data.scenes import COLOURS, RADII, SIDE, Item, Scene, mask, render
+from chiasm.zoo.data.requests import chosen_types
+from chiasm.zoo.data.scenes import GAP, SIDE, Item, Scene, mask, paint, place, render
 
 CANONICAL: Final = {"circle": "red", "square": "blue", "triangle": "green", "star": "yellow"}
 """Shape → the colour that language leads to expect."""
@@ -39,12 +41,11 @@ ANSWERS: Final = tuple(CANONICAL.values())
 """The four colours: of the objects, of the frame, and all answers."""
 FRAME: Final = 14
 """Width of the frame in pixels, along all four sides of the picture."""
-GAP: Final = 6.0
-"""Least distance in pixels between the boxes of two objects, and between a box and the frame."""
+TYPES: Final = ("colour",)
+"""What is asked."""
 
 _STREAM: Final = 0x9121042
 """Keeps the random numbers of the data set apart from those of training, whatever the seeds."""
-_JITTER: Final = 12
 
 
 @dataclass(frozen=True)
@@ -159,33 +160,6 @@ def draw_frame(rng: np.random.Generator, answer: str, image: float) -> str:
     return answer if follows else other
 
 
-def _paint(rng: np.random.Generator, colour: str) -> tuple[int, int, int]:
-    jitter = rng.integers(-_JITTER, _JITTER + 1, size=3)
-    red, green, blue = (int(np.clip(c + j, 0, 255)) for c, j in zip(COLOURS[colour], jitter, strict=True))
-    return red, green, blue
-
-
-def _apart(item: Item, others: list[Item]) -> bool:
-    x0, y0, x1, y1 = item.box
-    return all(
-        x0 > b[2] + GAP or b[0] > x1 + GAP or y0 > b[3] + GAP or b[1] > y1 + GAP for b in (o.box for o in others)
-    )
-
-
-def _place(rng: np.random.Generator, shape: str, colour: str, placed: list[Item]) -> Item | None:
-    """A free place inside the frame for one more object, or ``None`` if the dice found none."""
-    rgb, edge = _paint(rng, colour), FRAME + GAP
-    left, top, right, bottom = Item(colour, shape, 0, 0, 1, rgb).extent
-    for _ in range(40):
-        radius, across, down = rng.uniform(*RADII), rng.random(), rng.random()
-        x = edge - left * radius + across * (SIDE - 2 * edge - (right - left) * radius)
-        y = edge - top * radius + down * (SIDE - 2 * edge - (bottom - top) * radius)
-        item = Item(colour, shape, float(x), float(y), float(radius), rgb)
-        if _apart(item, placed):
-            return item
-    return None
-
-
 def draw_scene(rng: np.random.Generator, colours: Mapping[str, str], frame: str) -> Scene:
     """The four shapes at random places, in these colours, inside a frame of that colour.
 
@@ -201,12 +175,12 @@ def draw_scene(rng: np.random.Generator, colours: Mapping[str, str], frame: str)
     while len(items) < len(SHAPES):
         items = []
         for shape in SHAPES:
-            item = _place(rng, shape, colours[shape], items)
+            item = place(rng, colours[shape], shape, items, edge=FRAME + GAP)
             if item is None:
                 break
             items.append(item)
     plain = Scene((), backgrounds.plain(rng))
-    background = np.array(Image.new("RGB", (SIDE, SIDE), _paint(rng, frame)))
+    background = np.array(Image.new("RGB", (SIDE, SIDE), paint(rng, frame)))
     inside = slice(FRAME, SIDE - FRAME)
     background[inside, inside] = np.asarray(render(plain))[inside, inside]
     return Scene(tuple(items), background)
@@ -232,7 +206,9 @@ def case(index: int, seed: int, *, language: float = 0.0, image: float = 0.0) ->
     return draw_case(np.random.default_rng(np.random.SeedSequence([_STREAM, seed, index])), language, image)
 
 
-def samples(n: int, seed: int, *, language: float = 0.0, image: float = 0.0) -> list[Sample]:
+def samples(
+    n: int, seed: int, types: Sequence[str] | None = None, *, language: float = 0.0, image: float = 0.0
+) -> list[Sample]:
     """The first ``n`` samples of the prior data set with that seed.
 
     Sample k depends on ``seed``, the strengths and k alone, not on ``n``. Places, sizes and wording are the same at
@@ -241,6 +217,7 @@ def samples(n: int, seed: int, *, language: float = 0.0, image: float = 0.0) -> 
     Args:
         n: how many samples.
         seed: seed of the data set, not negative. The zoo's models never trained on these pictures, whatever the seed.
+        types: question types, of `TYPES`: there is one, so that it may be left out.
         language: how strongly the question alone predicts the answer, from 0 (not at all) to 1 (always right).
         image: how strongly the picture alone does, by the colour of its frame, from 0 to 1.
 
@@ -252,10 +229,12 @@ def samples(n: int, seed: int, *, language: float = 0.0, image: float = 0.0) -> 
         one), ``cue_right`` (the frame has the answer's colour), and the strengths ``language`` and ``image``.
 
     Raises:
-        InvalidInput: ``n`` or ``seed`` is negative, or a strength is not within 0 … 1.
+        UnknownName: a type is not one of `TYPES`.
+        InvalidInput: ``n`` or ``seed`` is no whole number from 0 on, ``types`` is empty or no list of names, or a
+            strength is not within 0 … 1.
     """
-    if n < 0 or seed < 0:
-        raise InvalidInput(f"n and seed must not be negative; got n={n}, seed={seed}.")
+    n, seed = whole_number("n", n), whole_number("seed", seed)
+    chosen_types("question type of 'prior'", types, TYPES)
     strengths = {"language": _checked("language", language), "image": _checked("image", image)}
     return [_sample(case(index, seed, **strengths), f"prior-{seed}-{index:06d}", strengths) for index in range(n)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import string
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,17 +10,12 @@ from typing import Final
 
 import numpy as np
 
-from chiasm.zoo.data.phrases import PHRASES, PLACES, PLURALS, RELATIONS, SIZES, fill, pick
+from chiasm.zoo.data.geometry import direction, half, larger, size
+from chiasm.zoo.data.phrases import PHRASES, PLACES, PLURALS, RELATIONS, fill, pick
 from chiasm.zoo.data.scenes import COLOURS, DIGITS, SHAPES, SIDE, Item, Scene
 
 HARD: Final = 0.9
 """Share of "no" questions that take colour and shape from two objects of the scene, where that is possible."""
-SMALL, LARGE = 27.0, 33.0
-"""A shape of at most the one radius is small, of at least the other large; about those between nobody asks."""
-SIZE_GAP: Final = 6.0
-"""Least difference of two radii that are compared, in pixels."""
-POSITION_GAP: Final = 20.0
-"""Least distance in pixels, along the axis asked about, of two objects, or of an object from the middle."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +26,9 @@ class Question:
         kind: a kind of `KINDS`.
         text: the question.
         answer: one of `ANSWERS`.
-        words: character spans (start, end) of the words that decide, in reading order.
+        words: character spans (start, end) of the words that decide, in reading order: change one, and another answer
+            may be right. Two alternatives ("left or right") are among them where the type has questions with others;
+            words that every question of the type shares in some form ("colour", "small or large") are not.
         items: indices of the scene's objects that decide.
         hard: for existence "no": the colour and the shape are both in the scene, on different objects.
         mentions: (index into ``words``, index of the object) for each word by which an object is fully named.
@@ -79,13 +77,9 @@ def _unique(scene: Scene) -> list[int]:
     return [i for i, item in enumerate(scene.items) if len(_where(scene, item.colour, item.shape)) == 1]
 
 
-def _two(scene: Scene, rng: np.random.Generator) -> tuple[int, int] | None:
-    """Two objects that can be named."""
-    unique = _unique(scene)
-    if len(unique) < 2:
-        return None
-    first, second = rng.permutation(len(unique))[:2]
-    return unique[first], unique[second]
+def _pairs(scene: Scene) -> list[tuple[int, int]]:
+    """Every two objects that can be named, in either order."""
+    return list(itertools.permutations(_unique(scene), 2))
 
 
 def _names(first: Item, second: Item | None = None) -> dict[str, str]:
@@ -112,13 +106,11 @@ def _ask_shape(scene: Scene, rng: np.random.Generator) -> Question | None:
 
 
 def _ask_size(scene: Scene, rng: np.random.Generator) -> Question | None:
-    clear = [i for i in _unique(scene) if not SMALL < scene.items[i].radius < LARGE]
-    if not clear:
+    sizes = [(i, answer) for i in _unique(scene) if (answer := size(scene.items[i])) is not None]
+    if not sizes:
         return None
-    index = clear[int(rng.integers(len(clear)))]
-    item = scene.items[index]
-    answer = SIZES[int(item.radius >= LARGE)]
-    return _phrase(rng, "size", "size", answer, (index,), **_names(item))
+    index, answer = pick(rng, sizes)
+    return _phrase(rng, "size", "size", answer, (index,), **_names(scene.items[index]))
 
 
 def _absent(scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
@@ -158,48 +150,44 @@ def _ask_counting(scene: Scene, rng: np.random.Generator) -> Question:
     return _phrase(rng, "counting", "counting shape", str(len(items)), items, shapes=PLURALS[shape])
 
 
-def direction(first: Item, second: Item, *, across: bool) -> str | None:
-    """Where ``first`` lies seen from ``second``, or ``None`` if they are too close along that axis to say."""
-    distance = first.x - second.x if across else first.y - second.y
-    if abs(distance) < POSITION_GAP:
-        return None
-    return (("left", "right") if across else ("above", "below"))[int(distance > 0)]
-
-
 def _ask_relation(scene: Scene, rng: np.random.Generator) -> Question | None:
-    two = _two(scene, rng)
-    if two is None:
+    ways = [
+        (two, across, way)
+        for two in _pairs(scene)
+        for across in (True, False)
+        if (way := direction(scene.items[two[0]], scene.items[two[1]], across=across)) is not None
+    ]
+    if not ways:
         return None
-    first, second = scene.items[two[0]], scene.items[two[1]]
-    names, across = _names(first, second), rng.random() < 0.5
-    truth = direction(first, second, across=across)
-    if truth is None:
-        return None
+    two, across, truth = pick(rng, ways)
+    names = _names(scene.items[two[0]], scene.items[two[1]])
     if rng.random() < 0.3:
-        return _phrase(rng, "relation", "relation across" if across else "relation down", truth, two, **names)
-    possible = [name for name, (way, other) in RELATIONS.items() if truth in (way, other)]
-    relation = pick(rng, possible)
+        way, other = ("left", "right") if across else ("above", "below")
+        phrases = "relation across" if across else "relation down"
+        return _phrase(rng, "relation", phrases, truth, two, way=way, other=other, **names)
+    relation = pick(rng, [name for name, (way, other) in RELATIONS.items() if truth in (way, other)])
     answer = "yes" if RELATIONS[relation][0] == truth else "no"
     return _phrase(rng, "relation", "relation", answer, two, relation=relation, **names)
 
 
 def _ask_comparison(scene: Scene, rng: np.random.Generator) -> Question | None:
-    two = _two(scene, rng)
-    if two is None:
+    orders = [
+        (two, is_larger)
+        for two in _pairs(scene)
+        if (is_larger := larger(scene.items[two[0]], scene.items[two[1]])) is not None
+    ]
+    if not orders:
         return None
-    first, second = scene.items[two[0]], scene.items[two[1]]
-    if abs(first.radius - second.radius) < SIZE_GAP:
-        return None
+    two, is_larger = pick(rng, orders)
     order = pick(rng, ("larger", "bigger", "smaller"))
-    answer = "yes" if (first.radius > second.radius) == (order != "smaller") else "no"
-    return _phrase(rng, "comparison", "comparison", answer, two, order=order, **_names(first, second))
+    answer = "yes" if is_larger == (order != "smaller") else "no"
+    return _phrase(rng, "comparison", "comparison", answer, two, order=order, **_names(*(scene.items[i] for i in two)))
 
 
-def _outermost(scene: Scene, place: str) -> int | None:
-    """The object nearest to that border, if no other comes close."""
-    reach = [{"left": -i.x, "right": i.x, "top": -i.y, "bottom": i.y}[place] for i in scene.items]
-    order = np.argsort(reach)
-    return None if reach[order[-1]] - reach[order[-2]] < POSITION_GAP else int(order[-1])
+def _alone(scene: Scene, place: str) -> int | None:
+    """The only digit in that half of the picture, if all others lie in the opposite one."""
+    halves = [half(item, across=place in ("left", "right")) for item in scene.items]
+    return halves.index(place) if None not in halves and halves.count(place) == 1 else None
 
 
 def _ask_naming(scene: Scene, rng: np.random.Generator) -> Question | None:
@@ -207,22 +195,23 @@ def _ask_naming(scene: Scene, rng: np.random.Generator) -> Question | None:
         index = int(rng.integers(len(scene.items)))  # no two digits of a scene share a colour
         item = scene.items[index]
         return _phrase(rng, "naming", "naming colour", item.shape, (index,), colour=item.colour)
-    place = pick(rng, PLACES)
-    outer = _outermost(scene, place)
-    if outer is None:
+    places = [(place, single) for place in PLACES if (single := _alone(scene, place)) is not None]
+    if not places:
         return None
+    place, single = pick(rng, places)
     phrases = "naming place" if place in ("left", "right") else "naming height"
-    return _phrase(rng, "naming", phrases, scene.items[outer].shape, (outer,), place=place)
+    return _phrase(rng, "naming", phrases, scene.items[single].shape, (single,), place=place)
 
 
 def _ask_place(scene: Scene, rng: np.random.Generator) -> Question | None:
     index, across = int(rng.integers(len(scene.items))), rng.random() < 0.5
     item = scene.items[index]
-    distance = (item.x if across else item.y) - SIDE / 2
-    if abs(distance) < POSITION_GAP:
+    answer = half(item, across=across)
+    if answer is None:
         return None
-    answer = (("left", "right") if across else ("top", "bottom"))[int(distance > 0)]
-    return _phrase(rng, "place", "place across" if across else "place down", answer, (index,), digit=item.shape)
+    way, other = ("left", "right") if across else ("top", "bottom")
+    phrases = "place across" if across else "place down"
+    return _phrase(rng, "place", phrases, answer, (index,), digit=item.shape, way=way, other=other)
 
 
 def _everything(scene: Scene) -> tuple[int, ...]:

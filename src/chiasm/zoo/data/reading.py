@@ -5,18 +5,22 @@ from __future__ import annotations
 import io
 import itertools
 import json
-import re
-from collections.abc import Iterator, Mapping
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from chiasm.core.errors import InvalidInput, MissingDependency
 from chiasm.core.sample import Sample, Tag
-from chiasm.zoo.data.export import JSONL, PART, field
+from chiasm.zoo.data import fields
+from chiasm.zoo.data.arguments import whole_number
+from chiasm.zoo.data.export import JSONL
+from chiasm.zoo.data.fields import PART, field
 
 OPTIONS: Final = ("image", "text", "answer", "split")
 """What `read` may be told about a folder."""
@@ -27,6 +31,7 @@ _COLUMNS: Final = {"image": ("image", "file_name"), "text": ("text", "question")
 """Field of a sample → the names of its column, unless the reader is told another."""
 _FILES: Final = (JSONL, "metadata.jsonl")
 _TABLE, _TABLES = "dataset_info.json", "dataset_dict.json"
+_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
 def read(
@@ -41,12 +46,14 @@ def read(
     """The samples of a folder.
 
     Each row has a picture (``image``, or ``file_name`` as Hugging Face's imagefolder names it) and a text (``text`` or
-    ``question``), and may have ``answer``, ``boxes`` (float[k, 4]: x0, y0, x1, y1 in pixels), ``words`` (character
-    spans [start, end] or words that stand once in the text), ``masks``, ``id`` and ``tags``; every other field with a
-    single value becomes a tag. A picture of a JSONL file stays a path, and is read when a model needs it.
+    ``question``), and may have ``answer``, ``boxes`` (float[k, 4]: x0, y0, x1, y1 in pixels of the upright picture),
+    ``words`` (character spans [start, end] or words that stand once in the text), ``masks``, ``id`` and ``tags``;
+    every other field must be a text, a finite number or a truth value, and becomes a tag. A picture of a JSONL file
+    stays a path, and its pixels are read when a model needs them.
 
     Args:
-        folder: with ``data.jsonl``, ``metadata.jsonl``, one other JSONL file, or what ``save_to_disk`` wrote.
+        folder: with ``data.jsonl``, ``metadata.jsonl``, one other JSONL file (in UTF-8), or what ``save_to_disk``
+            wrote.
         n: how many samples, the first ones; all if ``None``.
         image: name of the picture's column, if it is another.
         text: name of the text's column, if it is another.
@@ -54,19 +61,37 @@ def read(
         split: which split to read of a data set that has several.
 
     Raises:
-        InvalidInput: no data is found, a column is missing, or a row cannot be used; the message names the row.
+        InvalidInput: no data is found, a column is missing or named twice, or a row cannot be used; the message names
+            the row.
         MissingDependency: the folder is a Hugging Face data set and ``datasets`` is not installed.
     """
-    if n is not None and n < 0:
-        raise InvalidInput(f"n must not be negative; got n={n}.")
+    count = None if n is None else whole_number("n", n)
     named = {"image": image, "text": text, "answer": answer}
+    _check_names({**named, "split": split})
     if (folder / _TABLE).is_file() or (folder / _TABLES).is_file():
-        rows = _table_rows(folder, split)
+        rows = _without_nested(_table_rows(folder, split), [name for name in named.values() if name is not None])
     elif split is not None:
         raise InvalidInput(f"split={split!r}: the folder {str(folder)!r} has no splits; leave it out.")
     else:
         rows = _json_rows(folder)
-    return [_sample(row, where, named, folder) for where, row in itertools.islice(rows, n)]
+    samples = [_sample(row, where, named, folder) for where, row in itertools.islice(rows, count)]
+    if not samples and count != 0:
+        raise InvalidInput(f"The data in {str(folder)!r} is empty; it needs a row for each sample.")
+    return samples
+
+
+def _check_names(options: Mapping[str, str | None]) -> None:
+    """Each option is a name, and no two name one column."""
+    users: dict[str, str] = {}
+    for what, name in options.items():
+        if name is None:
+            continue
+        if not isinstance(name, str):
+            raise InvalidInput(f"{what}={name!r} is a {type(name).__name__}; give a name, as a text.")
+        if what != "split" and users.setdefault(name, what) != what:
+            raise InvalidInput(
+                f"The column {name!r} is named twice, as {users[name]} and as {what}; each needs its own column."
+            )
 
 
 def _json_rows(folder: Path) -> Iterator[tuple[str, Row]]:
@@ -82,18 +107,36 @@ def _json_rows(folder: Path) -> Iterator[tuple[str, Row]]:
 
 
 def _lines(file: Path) -> Iterator[tuple[str, Row]]:
-    with file.open(encoding="utf-8") as lines:
+    with file.open("rb") as lines:  # decoded line by line, so that the line that is not UTF-8 can be named
         for number, line in enumerate(lines, 1):
             where = f"{file.name}, line {number}"
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
+                row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"), object_pairs_hook=_once)
+            except UnicodeDecodeError as error:
+                found = "UTF-16" if number == 1 and line.startswith(_UTF_16) else "Latin-1 or Windows-1252"
+                raise InvalidInput(
+                    f"{where} is not in UTF-8 (byte 0x{line[error.start]:02x}); the file seems to be in {found}: save "
+                    f"it as UTF-8, e.g. iconv -f {found.partition(' ')[0]} -t UTF-8."
+                ) from error
+            except InvalidInput as error:
+                raise InvalidInput(f"{where}: {error}") from error
+            except ValueError as error:
                 raise InvalidInput(f"{where} is not JSON: {error}.") from error
             if not isinstance(row, dict):
                 raise InvalidInput(f"{where} is no object; write fields, e.g. {{'image': 'a.png', 'text': '…'}}.")
             yield where, row
+
+
+def _once(pairs: list[tuple[str, Any]]) -> Row:
+    """An object whose fields have each a name of their own."""
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidInput(f"the field {twice!r} stands there twice; leave one of them out.")
+    return row
 
 
 def _table_rows(folder: Path, split: str | None) -> Iterator[tuple[str, Row]]:
@@ -112,10 +155,23 @@ def _table_rows(folder: Path, split: str | None) -> Iterator[tuple[str, Row]]:
     elif split is not None:
         raise InvalidInput(f"split={split!r}: the data set {str(folder)!r} has no splits; leave it out.")
     classes = {name: feature for name, feature in table.features.items() if isinstance(feature, datasets.ClassLabel)}
-    return (
-        (f"row {number}", {**row, **{k: f.int2str(row[k]) for k, f in classes.items() if row[k] is not None}})
-        for number, row in enumerate(table)
-    )
+    for number in range(len(table)):
+        where = f"row {number}"
+        with fields.decoding("in a column", where):
+            row = table[number]
+        yield where, {**row, **{k: f.int2str(row[k]) for k, f in classes.items() if row[k] is not None}}
+
+
+def _without_nested(rows: Iterator[tuple[str, Row]], named: Sequence[str]) -> Iterator[tuple[str, Row]]:
+    """Rows without the lists and tables that stand for nothing here: many data sets of the hub have some."""
+    for where, row in rows:
+        parts = [name for name in row if PART.fullmatch(name)] + ["image", "text"]
+        ours = {*named, *parts, "answer", "parts", "tags"}
+        ours |= {field(name, what) for name in parts for what in ("boxes", "masks", "words")}
+        nested = [name for name, value in row.items() if isinstance(value, list | dict) and name not in ours]
+        for name in nested:  # Python shows each warning once
+            warnings.warn(f"The column {name!r} is left out: it is none of {_KNOWN}, and no tag.", stacklevel=2)
+        yield where, {name: value for name, value in row.items() if name not in nested}
 
 
 def _sample(row: Row, where: str, named: Mapping[str, str | None], folder: Path) -> Sample:
@@ -124,133 +180,113 @@ def _sample(row: Row, where: str, named: Mapping[str, str | None], folder: Path)
     columns = {what: _column(what, column, row, left, where) for what, column in named.items()}
     taken = {what: left.pop(column) for what, column in columns.items() if column is not None}
     answer = _answer(taken.pop("answer", None), where)
-    fields = taken | {name: left.pop(name) for name in list(left) if PART.fullmatch(name) and name not in taken}
-    order = left.pop("parts") if isinstance(left.get("parts"), list) else list(fields)
-    if sorted(map(str, order)) != sorted(fields):
-        raise InvalidInput(f"{where}: parts is {order!r}; it must list {', '.join(fields)} in their order.")
+    given = taken | {name: left.pop(name) for name in list(left) if PART.fullmatch(name) and name not in taken}
+    order = left.pop("parts") if isinstance(left.get("parts"), list) else list(given)
+    if sorted(map(str, order)) != sorted(given):
+        raise InvalidInput(f"{where}: parts is {order!r}; it must list {', '.join(given)} in their order.")
     parts: dict[str, Any] = {}
     truth: dict[str, NDArray[Any]] = {}
     masks: dict[str, NDArray[np.bool_]] = {}
     for name in order:
         if name.startswith("text"):
-            parts[name] = _text(fields[name], name, where)
+            parts[name] = fields.text(given[name], name, where)
             if (words := left.pop(field(name, "words"), None)) is not None:
-                truth[name] = _spans(words, parts[name], where)
+                truth[name] = fields.spans(words, parts[name], where)
             continue
-        parts[name] = _picture(fields[name], where, folder)
-        if (boxes := left.pop(field(name, "boxes"), None)) is not None:
-            truth[name] = _boxes(boxes, where)
-        if (files := left.pop(field(name, "masks"), None)) is not None:
-            masks[name] = _masks(files, parts[name], where, folder)
+        parts[name] = _picture(given[name], where, folder)
+        places, files = (left.pop(field(name, what), None) for what in ("boxes", "masks"))
+        if places is None and files is None:
+            fields.check_picture(parts[name], where)
+            continue
+        size = fields.upright_size(parts[name], where)
+        if places is not None:
+            truth[name] = fields.boxes(places, size, where)
+        if files is not None:
+            masks[name] = _masks(files, size, where, folder)
     name = left.pop("id", None)
-    return Sample(
-        **parts, answer=answer, truth=truth, masks=masks, tags=_tags(left), id=None if name is None else str(name)
-    )
+    return Sample(**parts, answer=answer, truth=truth, masks=masks, tags=_tags(left, where), id=_id(name, where))
 
 
 def _column(what: str, name: str | None, row: Row, left: Row, where: str) -> str | None:
     """The column that holds the picture, the text or the answer; a row may do without an answer.
 
     Raises:
-        InvalidInput: there is no such column, or the row has nothing in it.
+        InvalidInput: there is no such column, there are two, or the row has nothing in it.
     """
     names = _COLUMNS[what] if name is None else (name,)
-    found = next((candidate for candidate in names if candidate in left), None)
-    if found is None and (what != "answer" or (name is not None and name not in row)):
+    found = [candidate for candidate in names if candidate in left]
+    if len(found) > 1:
+        raise InvalidInput(f"{where} has both {found[0]!r} and {found[1]!r}; say which is the {what}: {what}='NAME'.")
+    if not found and (what != "answer" or (name is not None and name not in row)):
         state = "nothing in" if any(candidate in row for candidate in names) else "no"
         raise InvalidInput(
             f"{where} has {state} {' or '.join(map(repr, names))}; its columns are {', '.join(row)}. "
             f"If the {what} has another name, say {what}='NAME'."
         )
-    return found
+    return found[0] if found else None
 
 
 def _answer(value: object, where: str) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if value is None:
+        return None
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return str(value)
-    raise InvalidInput(f"{where}: the answer is {value!r}; it must be a text or a number.")
+    if not isinstance(value, str):
+        raise InvalidInput(f"{where}: the answer is {value!r}; it must be a text or a number.")
+    return fields.text(value, "the answer", where)
 
 
-def _text(value: object, name: str, where: str) -> str:
-    if isinstance(value, str):
-        return value
-    raise InvalidInput(f"{where}: {name} is {value!r}; it must be a text.")
+def _id(value: object, where: str) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str | int | float):
+        raise InvalidInput(f"{where}: the id is {value!r}; it must be a text or a number.")
+    return fields.text(str(value), "the id", where)
 
 
-def _picture(value: Any, where: str, folder: Path) -> Any:
-    """A path as a path of the folder; a picture, or the bytes of one, as a picture."""
+def _picture(value: Any, where: str, folder: Path) -> Path | Image.Image:
+    """A path as a path of the folder; a picture, or the bytes of one, as a picture, upright."""
     if isinstance(value, Image.Image):
         return value
     if isinstance(value, dict) and value.get("bytes") is not None:
-        return Image.open(io.BytesIO(value["bytes"]))
+        with fields.decoding("in a column", where):
+            return ImageOps.exif_transpose(Image.open(io.BytesIO(value["bytes"])))
     if isinstance(value, dict):
         value = value.get("path")
     if not isinstance(value, str):
         raise InvalidInput(f"{where}: the picture is {value!r}; it must be a path, from the folder on.")
-    path = folder / value
-    if not path.is_file():
-        raise InvalidInput(f"{where}: there is no picture {str(path)!r}.")
-    return path
+    return folder / fields.expanded(value, where)
 
 
-def _boxes(value: Any, where: str) -> NDArray[np.float64]:
-    try:
-        boxes = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        boxes = np.array(np.nan)
-    if boxes.shape == (0,):
-        return boxes.reshape(0, 4)
-    if boxes.shape[1:] != (4,) or not (boxes[:, 2:] > boxes[:, :2]).all():
-        raise InvalidInput(
-            f"{where}: boxes is {value!r}; write one [x0, y0, x1, y1] in pixels for each object, x1 > x0 and y1 > y0."
-        )
-    return boxes
-
-
-def _spans(value: Any, text: str, where: str) -> NDArray[np.int64]:
-    """Character spans as given, or of words that stand once in the text."""
-    spans = []
-    for word in value if isinstance(value, list) else [value]:
-        found = list(re.finditer(rf"(?<!\w){re.escape(word)}(?!\w)", text)) if isinstance(word, str) and word else []
-        ends = list(found[0].span()) if len(found) == 1 else word
-        if not (
-            isinstance(ends, list)
-            and len(ends) == 2
-            and all(isinstance(end, int) for end in ends)
-            and 0 <= ends[0] < ends[1] <= len(text)
-        ):
-            raise InvalidInput(
-                f"{where}: {word!r} of words is no place in {text!r}; write words that stand once in it, or character "
-                f"spans [start, end]."
-            )
-        spans.append(ends)
-    return np.array(spans, dtype=np.int64).reshape(-1, 2)
-
-
-def _masks(value: Any, picture: Any, where: str, folder: Path) -> NDArray[np.bool_]:
+def _masks(value: Any, size: tuple[int, int], where: str, folder: Path) -> NDArray[np.bool_]:
     if not isinstance(value, list):
         raise InvalidInput(f"{where}: masks is {value!r}; it must list a picture for each box.")
-    width, height = _size(picture)
+    width, height = size
     masks = np.zeros((len(value), height, width), dtype=np.bool_)
     for mask, given in zip(masks, value, strict=True):
         source = _picture(given, where, folder)
-        if _size(source) != (width, height):
-            raise InvalidInput(f"{where}: a mask has {_size(source)} pixels, its picture {(width, height)}.")
-        with Image.open(source) if isinstance(source, Path) else source as opened:
-            mask[:] = np.asarray(opened.convert("L")) >= 128
+        with fields.decoding(repr(given) if isinstance(given, str) else "in masks", where):
+            opened = Image.open(source) if isinstance(source, Path) else source
+            with opened:
+                mask[:] = fields.mask(ImageOps.exif_transpose(opened), size, where)
     return masks
 
 
-def _size(picture: Path | Image.Image) -> tuple[int, int]:
-    if isinstance(picture, Image.Image):
-        return picture.size
-    with Image.open(picture) as opened:
-        return opened.size
+def _tags(left: Row, where: str) -> dict[str, Tag]:
+    """What is left of a row: its table of tags, and the fields that nothing else takes."""
+    own = left.pop("tags", {})
+    if not isinstance(own, dict):
+        raise InvalidInput(f"{where}: tags is {own!r}; write a table, e.g. {{'type': 'colour'}}.")
+    tags = {name: value for name, value in own.items() if value is not None}
+    if both := sorted(tags.keys() & left.keys()):
+        raise InvalidInput(f"{where}: {both[0]!r} is a field and stands in tags too; leave one of them out.")
+    for name, value in left.items():
+        if not isinstance(value, str | int | float):
+            raise InvalidInput(
+                f"{where}: the field {name!r} is {value!r}; a field that is none of {_KNOWN} becomes a tag, and that "
+                f"is a text, a number, or true or false. Mend its name, or leave it out."
+            )
+    return {name: fields.tag(name, value, where) for name, value in {**left, **tags}.items()}
 
 
-def _tags(left: Row) -> dict[str, Tag]:
-    tags = left.pop("tags", {})
-    several = {**left, **(tags if isinstance(tags, dict) else {})}
-    return {name: value for name, value in several.items() if isinstance(value, str | int | float)}
+_KNOWN: Final = "image, text, answer, boxes, words, masks, parts, id and tags"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -38,8 +39,14 @@ DIGIT_RADII: Final = (42.0, 56.0)
 """Half the width of a digit's cell in pixels."""
 MARGIN: Final = 3.0
 """Least distance in pixels of an object's box from the border and from half-way to the next box."""
+GAP: Final = 2 * MARGIN
+"""Least distance in pixels between the boxes of two objects, along one axis at least."""
 
 SUPERSAMPLE: Final = 4
+_JITTER: Final = 12
+"""How far a painted colour may be off the named one, in each channel."""
+_TRIES: Final = 40
+"""Places tried for an object before it is given up."""
 REPEATING: Final = 0.4
 """Share of scenes whose objects share a small palette; without them, counts above two would be rare."""
 
@@ -67,6 +74,16 @@ _EXTENTS: Final[dict[str, tuple[float, float, float, float]]] = {
     name: (float(o[:, 0].min()), float(o[:, 1].min()), float(o[:, 0].max()), float(o[:, 1].max()))
     for name, o in _OUTLINES.items()
 }
+
+
+def _enclosed(outline: NDArray[np.float64]) -> float:
+    """Area within a polygon (the shoelace formula)."""
+    x, y = outline.T
+    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
+
+
+AREAS: Final = {name: math.pi if name == "circle" else _enclosed(outline) for name, outline in _OUTLINES.items()}
+"""Shape → area within its unit outline."""
 
 
 @dataclass(frozen=True)
@@ -121,24 +138,45 @@ class Scene:
     background: NDArray[np.uint8]
 
 
-def _apart(box: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    gap = 2 * MARGIN
-    return box[0] > other[2] + gap or other[0] > box[2] + gap or box[1] > other[3] + gap or other[1] > box[3] + gap
+def apart(box: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Whether more than `GAP` pixels lie between two boxes (x0, y0, x1, y1), along either axis."""
+    return box[0] > other[2] + GAP or other[0] > box[2] + GAP or box[1] > other[3] + GAP or other[1] > box[3] + GAP
 
 
-def _place(
-    rng: np.random.Generator, colour: str, shape: str, placed: list[Item], glyph: int | None = None
-) -> Item | None:
-    """A random free place for one more object, or ``None`` if the dice found none."""
-    jitter = rng.integers(-12, 13, size=3)
+def paint(rng: np.random.Generator, colour: str) -> tuple[int, int, int]:
+    """A colour a little off the named one."""
+    jitter = rng.integers(-_JITTER, _JITTER + 1, size=3)
     red, green, blue = (int(np.clip(c + j, 0, 255)) for c, j in zip(COLOURS[colour], jitter, strict=True))
-    left, top, right, bottom = Item(colour, shape, 0, 0, 1, (red, green, blue), glyph).extent
-    for _ in range(40):
+    return red, green, blue
+
+
+def place(
+    rng: np.random.Generator,
+    colour: str,
+    shape: str,
+    placed: Sequence[Item],
+    *,
+    glyph: int | None = None,
+    edge: float = MARGIN,
+) -> Item | None:
+    """One more object at a random free place and of random size, or ``None`` if the dice found none.
+
+    Args:
+        rng: source of all chance.
+        colour: a name of `COLOURS`.
+        shape: a name of `SHAPES`, or one of `DIGITS`.
+        placed: the objects that are there.
+        glyph: number of the handwritten glyph, for digits.
+        edge: least distance in pixels of its box from the border.
+    """
+    rgb = paint(rng, colour)
+    left, top, right, bottom = Item(colour, shape, 0, 0, 1, rgb, glyph).extent
+    for _ in range(_TRIES):
         radius, across, down = rng.uniform(*(RADII if glyph is None else DIGIT_RADII)), rng.random(), rng.random()
-        x = MARGIN - left * radius + across * (SIDE - 2 * MARGIN - (right - left) * radius)
-        y = MARGIN - top * radius + down * (SIDE - 2 * MARGIN - (bottom - top) * radius)
-        item = Item(colour, shape, x, y, radius, (red, green, blue), glyph)
-        if all(_apart(item.box, other.box) for other in placed):
+        x = edge - left * radius + across * (SIDE - 2 * edge - (right - left) * radius)
+        y = edge - top * radius + down * (SIDE - 2 * edge - (bottom - top) * radius)
+        item = Item(colour, shape, float(x), float(y), float(radius), rgb, glyph)
+        if all(apart(item.box, other.box) for other in placed):
             return item
     return None
 
@@ -157,7 +195,7 @@ def _shapes(rng: np.random.Generator, most: int) -> tuple[Item, ...]:
     while len(items) < FEWEST:  # two objects always fit; a larger scene may end up with one object fewer
         items = []
         for _ in range(wanted):
-            item = _place(rng, colours[rng.integers(len(colours))], shapes[rng.integers(len(shapes))], items)
+            item = place(rng, colours[rng.integers(len(colours))], shapes[rng.integers(len(shapes))], items)
             if item is not None:
                 items.append(item)
     return tuple(items)
@@ -173,7 +211,7 @@ def _digits(rng: np.random.Generator, most: int, *, held_out: bool) -> tuple[Ite
         for colour, digit in zip(colours, digits, strict=True):
             numbers = glyphs.numbers(int(digit), held_out=held_out)
             glyph = numbers[int(rng.integers(len(numbers)))]
-            item = _place(rng, list(COLOURS)[colour], DIGITS[digit], items, glyph)
+            item = place(rng, list(COLOURS)[colour], DIGITS[digit], items, glyph=glyph)
             if item is not None:
                 items.append(item)
     return tuple(items)

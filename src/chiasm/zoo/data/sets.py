@@ -11,9 +11,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from chiasm.core.errors import InvalidInput, UnknownName
+from chiasm.core.errors import UnknownName
 from chiasm.core.sample import Sample, Tag
+from chiasm.zoo.data.arguments import whole_number
 from chiasm.zoo.data.questions import KINDS, Question, ask
+from chiasm.zoo.data.requests import chosen_types
 from chiasm.zoo.data.scenes import SIDE, Family, Item, Scene, draw_scene, mask, render
 
 FAMILIES: Final[dict[str, tuple[Family, ...]]] = {
@@ -70,12 +72,10 @@ def samples(name: str, n: int, seed: int, types: Sequence[str] | None = None) ->
 
     Raises:
         UnknownName: there is no such data set, or a type is not one of its own.
-        InvalidInput: ``n`` or ``seed`` is negative, or ``types`` is empty.
+        InvalidInput: ``n`` or ``seed`` is no whole number from 0 on, or ``types`` is empty or no list of names.
     """
-    if n < 0 or seed < 0:
-        raise InvalidInput(f"n and seed must not be negative; got n={n}, seed={seed}.")
-    kinds = _checked(name, types)
-    return [_sample(name, index, seed, kinds) for index in range(n)]
+    count, start, kinds = whole_number("n", n), whole_number("seed", seed), _checked(name, types)
+    return [_sample(name, index, start, kinds) for index in range(count)]
 
 
 def scene_and_question(
@@ -91,24 +91,15 @@ def scene_and_question(
 
     Raises:
         UnknownName: there is no such data set, or a type is not one of its own.
-        InvalidInput: ``types`` is empty.
+        InvalidInput: ``types`` is empty or no list of names.
     """
-    return _drawn(name, index, seed, _checked(name, types))
+    return _drawn(name, whole_number("index", index), whole_number("seed", seed), _checked(name, types))
 
 
 def _checked(name: str, types: Sequence[str] | None) -> tuple[str, ...]:
     if name not in FAMILIES:
         raise UnknownName("data set", name, FAMILIES)
-    if types is None:
-        return TYPES[name]
-    if isinstance(types, str):
-        raise InvalidInput(f"types is the text {types!r}; give a list, e.g. types=[{types!r}].")
-    for kind in types:
-        if kind not in TYPES[name]:
-            raise UnknownName(f"question type of {name!r}", kind, TYPES[name])
-    if not types:
-        raise InvalidInput(f"types is empty; leave it out, or choose from {', '.join(TYPES[name])}.")
-    return tuple(types)
+    return chosen_types(f"question type of {name!r}", types, TYPES[name])
 
 
 def _drawn(name: str, index: int, seed: int, types: tuple[str, ...]) -> tuple[Scene, Question, Family]:
