@@ -12,11 +12,13 @@ from transformers import AutoProcessor
 import chiasm
 from chiasm.core.errors import InvalidInput
 from chiasm.models import doctor
-from chiasm.zoo.caption_accuracy import _rates, caption_accuracy, similarities
+from chiasm.zoo.accuracy import ALL_TYPES
+from chiasm.zoo.caption_accuracy import Compared, caption_accuracy, caption_rows, compare, load, similarities
 from chiasm.zoo.data.captions import NEGATIVES, samples, scene_and_captions
 from chiasm.zoo.data.scenes import draw_scene, render
 from chiasm.zoo.data.words import END, MASK, PAD, VOCABULARY
 from chiasm.zoo.recipes import captioned, clip, contrastive, siglip, training
+from chiasm.zoo.recipes.building import SIDE, scaled
 from chiasm.zoo.recipes.pictures import generator, shrink
 
 RECIPES = {"clip": clip, "siglip": siglip}
@@ -84,7 +86,7 @@ def test_batches_pad_as_the_processor_does(fresh):
 
 def test_training_pixels_are_those_of_the_processor(fresh):
     picture = render(draw_scene(np.random.default_rng(1), photo=True))
-    ours = contrastive.scaled(torch.from_numpy(shrink(picture, captioned.PIXELS))[None])
+    ours = scaled(torch.from_numpy(shrink(picture, SIDE))[None])
     theirs = fresh.processor(images=[picture], return_tensors="pt")["pixel_values"]
     assert torch.allclose(ours, theirs, atol=1e-6)
 
@@ -300,12 +302,12 @@ def test_similarities_are_the_models_own(saved):
     with torch.no_grad():
         logits = model(**inputs).logits_per_image[0] - getattr(model, "logit_bias", 0.0)
         wanted = (logits / model.logit_scale.exp()).numpy()
-    found = similarities(folder, [render(scene)], texts, [0] * len(texts), "cpu")
+    found = similarities(load(folder), [render(scene)], texts, [0] * len(texts))
     assert np.allclose(found, wanted, atol=1e-5)
 
 
 def test_accuracy_is_counted_by_kind(saved):
-    rates = caption_accuracy(saved[1], 24, 5)
+    rates = caption_accuracy(load(saved[1]), 24, 5)
     assert set(rates) == {*NEGATIVES, "two-way", "all", "all chance"}
     assert rates["two-way"] == pytest.approx(np.mean([rates[kind] for kind in NEGATIVES]))
 
@@ -317,23 +319,53 @@ def test_points_are_given_by_group():
         ["a", "b", "a", "c", "d", "e", "f"]
     )  # hidden words make the first picture's shape negative its caption
     scores = np.array([0.5, 0.1, 0.5, 0.2, 0.3, 0.9, 0.1])
-    rates = _rates(kinds, owners, scores, texts)
+    found = Compared(kinds, owners, texts, scores, scale=10.0)
+    rates = found.rates()
     assert rates["colour"] == 0.5
     assert rates["shape"] == 0.5
     assert rates["swap"] == 1.0
     assert rates["all"] == pytest.approx((0.5 + 0.0 + 1.0) / 3)
     assert rates["all chance"] == pytest.approx((1 / 3 + 1 / 2 + 1 / 2) / 3)
+    right, chance = found.hits(["colour", "shape", "swap"])
+    assert right.tolist() == [True, False, True], "captions that hidden words made equal are no choice"
+    softmax = [np.exp(10 * np.array(pair)) / np.exp(10 * np.array(pair)).sum() for pair in ([0.5, 0.1], [0.2, 0.3])]
+    assert chance[:2] == pytest.approx([one.max() for one in softmax])
+    assert found.hits(["swap"])[1] == pytest.approx(1 / (1 + np.exp(-8)))
 
 
 def test_hidden_captions_are_a_coin_toss(saved):
-    rates = caption_accuracy(saved[1], 10, 5, hide_text=1.0)
+    rates = caption_accuracy(load(saved[1]), 10, 5, hide_text=1.0)
     assert all(rates[kind] == 0.5 for kind in (*NEGATIVES, "two-way"))
     assert rates["all"] == pytest.approx(rates["all chance"])
     with pytest.raises(InvalidInput):
-        caption_accuracy(saved[1], 10, 5, hide_image=1.5)
+        caption_accuracy(load(saved[1]), 10, 5, hide_image=1.5)
+
+
+def test_calibration_is_that_of_the_models_softmax_over_two_captions(saved):
+    """The whole row again, from the logits of transformers."""
+    plan, folder = saved
+    model = type(plan.model).from_pretrained(folder).eval()
+    chances, right = [], []
+    for index in range(6):
+        scene, _, true, others = scene_and_captions(index, 5)
+        texts = [true.text, *(other.text for other in others.values())]
+        inputs = plan.processor(text=texts, images=[render(scene)], padding="max_length", return_tensors="pt")
+        with torch.no_grad():
+            logits = model(**inputs).logits_per_image[0]
+        pairs = torch.stack([logits[0].expand(len(others)), logits[1:]]).softmax(0)
+        chances += pairs.max(0).values.tolist()
+        right += (pairs[0] > 0.5).tolist()
+    loaded = load(folder)
+    shares, rows = caption_rows(loaded, list(NEGATIVES), 6, (5,))
+    told = rows[0].calibration[ALL_TYPES]
+    assert told.n == len(chances)
+    assert told.confidence == pytest.approx(np.mean(chances), abs=1e-4)
+    ours, _ = compare(loaded, 6, 5).hits(list(NEGATIVES))
+    assert np.mean(ours) == pytest.approx(np.mean(right), abs=1.5 / len(right))  # a tie may fall either way
+    assert {kind: [share] for kind, share in rows[0].accuracy.items()} == shares
 
 
 def test_hiding_the_picture_changes_the_similarities(saved):
     picture = render(scene_and_captions(0, 0)[0])
-    same, other = similarities(saved[1], [picture, picture.rotate(90)], ["a red star"] * 2, [0, 1], "cpu")
+    same, other = similarities(load(saved[1]), [picture, picture.rotate(90)], ["a red star"] * 2, [0, 1])
     assert same != other

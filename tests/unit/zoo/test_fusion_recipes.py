@@ -19,8 +19,8 @@ from chiasm.zoo.data.questions import KINDS, ask
 from chiasm.zoo.data.scenes import COLOURS, Item, Scene, draw_scene, render
 from chiasm.zoo.data.words import END, MASK, USER, VOCABULARY, token_words
 from chiasm.zoo.recipes import blip, training, vilt
+from chiasm.zoo.recipes.building import scaled
 from chiasm.zoo.recipes.fusion import QuestionBatches, referents
-from chiasm.zoo.recipes.losses import scaled
 from chiasm.zoo.recipes.pictures import FORMS, IGNORED, Mix, shrink
 
 RECIPES = [vilt, blip]
@@ -28,6 +28,7 @@ NAMES = ["vilt", "blip"]
 CPU = torch.device("cpu")
 FILLERS = {"colour": "red", "shape": "star", "shapes": "stars", "colour2": "blue", "shape2": "cross", "digit": "7"}
 FILLERS |= {"relation": "left of", "order": "larger", "place": "top", "sum": "total", "parity": "odd"}
+FILLERS |= {"way": "left", "other": "right"}
 
 
 @pytest.fixture(scope="module")

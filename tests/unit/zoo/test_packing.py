@@ -12,8 +12,9 @@ from chiasm.zoo.data.questions import DRILL, KINDS
 from chiasm.zoo.data.scenes import COLOURS, SHAPES, SIDE, draw_scene, render
 from chiasm.zoo.data.words import MASK, UNKNOWN, VOCABULARY, token_words, tokenizer
 from chiasm.zoo.recipes import llava
-from chiasm.zoo.recipes.hiding import draw_cells, hide_cells, hide_words
-from chiasm.zoo.recipes.packing import PackedBatches, draw_questions, named_objects, pack_row
+from chiasm.zoo.recipes.fusion import QuestionBatches
+from chiasm.zoo.recipes.hiding import choose, draw_cells, hide_cells, hide_words
+from chiasm.zoo.recipes.packing import TYPES, AskedBatches, PackedBatches, draw_questions, named_objects, pack_row
 from chiasm.zoo.recipes.pictures import FORMS, IGNORED, PictureBatches, patch_truth, picture_row
 
 PREFIX = [VOCABULARY["<user>"], *[VOCABULARY["<image>"]] * llava.GRID**2]
@@ -160,3 +161,34 @@ def test_masking_grows_from_nothing():
     pictures = PictureBatches(128, 8, seed=0, steps=100, pictures=12)
     assert not pictures(0)["masked"].any()
     assert pictures(99)["masked"].any()
+
+
+def test_choices_come_as_often_as_their_shares_say():
+    rng = np.random.default_rng(0)
+    drawn = [choose(rng, {"often": 3.0, "never": 0.0, "rarely": 1.0}) for _ in range(2000)]
+    assert drawn.count("never") == 0
+    assert drawn.count("often") == pytest.approx(1500, abs=60)  # three standard deviations
+
+
+def test_the_course_begins_easily_and_ends_with_the_slow_questions():
+    course = AskedBatches(32, 4, seed=0, steps=100, pictures=60, questions=10)
+    (first, last) = ([*course.draw(np.random.default_rng(0), fraction)] for fraction in (0.0, 1.0))
+    assert course.hidden_share(0.0) == 0.0
+    assert course.hidden_share(1.0) == course.mix.hidden
+    assert max(len(scene.items) for scene, _, _ in first) == 3
+    assert max(len(scene.items) for scene, _, _ in last) > 3
+    assert not any(picture["masked"] for _, picture, _ in first)
+    masked = sum(bool(picture["masked"]) for _, picture, _ in last)
+    assert masked == pytest.approx(60 * course.mix.hidden, abs=12)
+    early, late = ([question.kind for *_, questions in part for question in questions] for part in (first, last))
+    assert set(late) == set(TYPES)
+    assert late.count("counting") > early.count("counting")
+    assert late.count("colour") < early.count("colour")
+
+
+def test_decoders_and_encoders_of_questions_take_the_same_course():
+    """What differs is how questions are packed: the first picture, drawn before any packing, is the same."""
+    options = {"seed": 1, "steps": 10, "pictures": 1, "questions": 4}
+    packed, separate = (kind(128, 8, **options)(9) for kind in (PackedBatches, QuestionBatches))
+    for name in ("pixels", "colour", "form", "place", "masked", "kinds"):
+        assert np.array_equal(packed[name], separate[name]), name

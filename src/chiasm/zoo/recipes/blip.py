@@ -14,32 +14,19 @@ import torch.nn.functional as F  # noqa: N812 - the library's own convention
 from torch import Tensor, nn
 
 from chiasm.zoo.data.words import ASSISTANT, END, PAD, VOCABULARY
-from chiasm.zoo.recipes.fusion import (
-    LONGEST,
-    QuestionBatches,
-    blocked,
-    question_tokenizer,
-    word_heads,
-    word_loss,
-)
-from chiasm.zoo.recipes.losses import draw_weights, patch_heads, patch_loss, place_loss, right_answers, scaled
+from chiasm.zoo.recipes.building import GRID, PATCH, SIDE, blocked, draw_weights, image_processor, scaled, scaled_steps
+from chiasm.zoo.recipes.fusion import LONGEST, QuestionBatches, answered_loss, question_tokenizer, word_heads
+from chiasm.zoo.recipes.losses import patch_heads, right_answers, tower_loss
 from chiasm.zoo.recipes.pictures import PictureBatches
 from chiasm.zoo.recipes.training import Measures, Phase, Plan
 
 NAME: Final = "blip-shapes"
-PATCH: Final = 16
-SIDE: Final = 128
-"""Width and height of the picture that the model sees, in pixels."""
-GRID: Final = SIDE // PATCH
 TOWER_STEPS: Final = 700
 JOINT_STEPS: Final = 3000
 
 REFERS: Final = (2, 3)
 """Layers of the question's encoder after which words say what they name."""
 
-_PATCH_WEIGHT: Final = 0.5
-_PLACE_WEIGHT: Final = 1.5
-_WORD_WEIGHT: Final = 0.5
 _DECODER_STD: Final = 0.09
 """The decoder's table of words is its read-out too: drawn as large as the others it would begin with huge logits."""
 
@@ -49,10 +36,7 @@ def processor() -> Any:
     from transformers import BlipProcessor
     from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
-    pictures = BlipImageProcessorPil(
-        size={"height": SIDE, "width": SIDE}, resample=3, image_mean=[0.5] * 3, image_std=[0.5] * 3
-    )
-    return BlipProcessor(pictures, question_tokenizer(start=ASSISTANT))
+    return BlipProcessor(image_processor(BlipImageProcessorPil), question_tokenizer(start=ASSISTANT))
 
 
 def build(width: int = 112, tower_layers: int = 3, layers: int = 3, heads: int = 4) -> Any:
@@ -148,9 +132,7 @@ def answer_logits(model: Any, batch: dict[str, Tensor], question: Tensor) -> Ten
 
 
 def _tower_loss(model: Any, heads: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Measures]:
-    patches = encode_pictures(model, batch["pixels"])[:, 1:]
-    loss, measures = patch_loss(heads["patch"], batch, patches)
-    return loss + 2 * place_loss(heads["patch"]["place"], batch, patches), measures
+    return tower_loss(heads["patch"], batch, encode_pictures(model, batch["pixels"])[:, 1:])
 
 
 def _joint_loss(model: Any, heads: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Measures]:
@@ -159,11 +141,9 @@ def _joint_loss(model: Any, heads: Any, batch: dict[str, Tensor]) -> tuple[Tenso
     logits = answer_logits(model, batch, words[-1]).float()
     labels = torch.stack([batch["words"], torch.full_like(batch["words"], VOCABULARY[END])], dim=2)
     answers = F.cross_entropy(logits.flatten(0, 2), labels.flatten())
-    shown, measures = patch_loss(heads["patch"], batch, seen[:, 1:])
-    place = place_loss(heads["patch"]["place"], batch, seen[:, 1:])
-    named, counts = word_loss(heads["word"], batch, [words[layer] for layer in REFERS])
-    loss = answers + _PATCH_WEIGHT * shown + _PLACE_WEIGHT * place + _WORD_WEIGHT * named
-    return loss, measures | counts | right_answers(logits[:, :, 0].argmax(-1) == batch["words"], batch)
+    read = [words[layer] for layer in REFERS]
+    loss, measures = answered_loss(heads, batch, answers, patches=seen[:, 1:], words=batch, states=read)
+    return loss, measures | right_answers(logits[:, :, 0].argmax(-1) == batch["words"], batch)
 
 
 def plan(seed: int = 0, steps_scale: float = 1.0) -> Plan:
@@ -177,7 +157,7 @@ def plan(seed: int = 0, steps_scale: float = 1.0) -> Plan:
     model = build()
     width = model.config.text_config.hidden_size
     heads = nn.ModuleDict({"patch": patch_heads(width), "word": word_heads(width)})
-    tower, joint = (max(1, round(steps * steps_scale)) for steps in (TOWER_STEPS, JOINT_STEPS))
+    tower, joint = scaled_steps(steps_scale, TOWER_STEPS, JOINT_STEPS)
     phases = [
         Phase(
             name="tower",

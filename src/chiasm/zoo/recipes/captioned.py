@@ -8,28 +8,25 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from chiasm.zoo.data.captions import CAPTIONS, MOST_CAPTIONED, NEGATIVES, Caption, caption, lies, negatives
+from chiasm.zoo.data.captions import CAPTIONS, MOST_CAPTIONED, NEGATIVES, Caption, caption, negatives
+from chiasm.zoo.data.geometry import POSITION_GAP, lies
 from chiasm.zoo.data.phrases import RELATIONS, pick
-from chiasm.zoo.data.questions import POSITION_GAP
-from chiasm.zoo.data.scenes import COLOURS, MOST, SHAPES, SIDE, Scene
-from chiasm.zoo.data.words import END, MASK, PAD, UNKNOWN, VOCABULARY, token_words, tokenizer
-from chiasm.zoo.recipes.hiding import hide_words
-from chiasm.zoo.recipes.pictures import Batch, Mix, generator, picture_row, ramp, stack, training_scene
+from chiasm.zoo.data.scenes import COLOURS, MOST, SHAPES, Scene
+from chiasm.zoo.data.words import END, MASK, PAD, UNKNOWN, VOCABULARY, tokenizer
+from chiasm.zoo.recipes.building import GRID, SIDE
+from chiasm.zoo.recipes.hiding import choose, text_tokens
+from chiasm.zoo.recipes.pictures import Batch, Mix, generator, object_labels, picture_row, ramp, stack, training_scene
 
-PATCH: Final = 16
-PIXELS: Final = 128
-"""Width and height of the picture that the models see, in pixels."""
-GRID: Final = PIXELS // PATCH
 TOKENS: Final = 20
 """Positions of the text towers; the longest caption has 14 tokens with its end."""
 
 NAMES: Final = tuple((colour, shape) for colour in COLOURS for shape in SHAPES)
 """What an object can be: colour and shape."""
 WAYS: Final = (None, "left", "right", "above", "below")
-SHARES: Final = {"one": (1.0, 0.5), "two": (1.0, 1.0), "relation": (1.0, 2.0)}
+_SHARES: Final = {"one": (1.0, 0.5), "two": (1.0, 1.0), "relation": (1.0, 2.0)}
 """How often each kind of caption is drawn in the first and in the last part of training, relative to the others."""
 
-SENTENCES: Final = {"one": 0.15, "two": 0.25, "relation": 0.6}
+_SENTENCES: Final = {"one": 0.15, "two": 0.25, "relation": 0.6}
 """Shares of the kinds of caption when the text tower trains alone."""
 
 _KINDS: Final = (None, *NEGATIVES)
@@ -67,7 +64,7 @@ def whereabouts(scene: Scene) -> tuple[NDArray[np.float32], NDArray[np.float32]]
     for item in scene.items:
         k = NAMES.index((item.colour, item.shape))
         count[k] += 1
-        total[k] += (item.x * 2 / SIDE - 1, item.y * 2 / SIDE - 1)
+        total[k] += object_labels(item)[2][:2]
     centres = np.divide(total, np.maximum(count, 1)[:, None], dtype=np.float32)
     return np.minimum(count, 1), centres
 
@@ -92,14 +89,10 @@ def statements(scene: Scene) -> NDArray[np.int8]:
 
 def caption_tokens(sentence: Caption, rng: np.random.Generator, *, masked: bool) -> tuple[list[int], list[bool]]:
     """Tokens of a caption with its end, perhaps some hidden, and for each whether the model may look at it."""
-    words = [list(word) for word in token_words(sentence.text)]
-    if masked:
-        tokens, hidden = hide_words(words, VOCABULARY[MASK], rng)
-        # A hidden token is padding, as when explainers hide it.
-        tokens = [VOCABULARY[PAD] if h else token for token, h in zip(tokens, hidden, strict=True)]
-        return [*tokens, VOCABULARY[END]], [*(not h for h in hidden), True]
-    tokens = [token for word in words for token in word]
-    return [*tokens, VOCABULARY[END]], [True] * (len(tokens) + 1)
+    tokens, hidden = text_tokens(sentence.text, rng, masked=masked)
+    # A hidden token is padding, as when explainers hide it.
+    tokens = [VOCABULARY[PAD] if h else token for token, h in zip(tokens, hidden, strict=True)]
+    return [*tokens, VOCABULARY[END]], [*(not h for h in hidden), True]
 
 
 @dataclass(frozen=True)
@@ -129,7 +122,7 @@ class SceneBatches:
 def scene_row(scene: Scene, hidden_share: float, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
     """One picture with the labels of its patches, ``there`` and ``where`` (`whereabouts`)."""
     there, where = whereabouts(scene)
-    return picture_row(scene, PIXELS, GRID, hidden_share, rng) | {"there": there, "where": where}
+    return picture_row(scene, SIDE, GRID, hidden_share, rng) | {"there": there, "where": where}
 
 
 @dataclass(frozen=True)
@@ -158,7 +151,7 @@ class CaptionBatches:
         rng = generator(self.seed, 1, step)
         fraction = step / self.steps
         share, late = self.mix.hidden * ramp(fraction, 0.3, 0.6), ramp(fraction, 0.2, 0.5)
-        shares = np.cumsum([first + (last - first) * late for first, last in SHARES.values()])
+        shares = {kind: first + (last - first) * late for kind, (first, last) in _SHARES.items()}
         pictures, tables = [], []
         rows: list[dict[str, Any]] = []
         for number in range(self.pictures):
@@ -167,8 +160,7 @@ class CaptionBatches:
             tables.append(statements(scene))
             drawn = 0
             while drawn < self.captions:
-                kind = list(CAPTIONS)[int(np.searchsorted(shares, rng.random() * shares[-1], side="right"))]
-                true = caption(scene, rng, kind)
+                true = caption(scene, rng, choose(rng, shares))
                 if true is not None:
                     rows += _caption_rows(scene, true, {"owner": number, "true": len(rows)}, share, rng)
                     drawn += 1
@@ -243,10 +235,9 @@ class SentenceBatches:
     def __call__(self, step: int) -> Batch:
         """The batch of that step; every caption counts as true and whole, and ``truth`` says nothing."""
         rng = generator(self.seed, 2, step)
-        shares = np.cumsum(list(SENTENCES.values()))
         rows = []
         for number in range(self.captions):
-            kind = list(SENTENCES)[int(np.searchsorted(shares, rng.random() * shares[-1], side="right"))]
+            kind = choose(rng, _SENTENCES)
             first, second = (NAMES[k] for k in rng.permutation(len(NAMES))[:2])
             words = {"colour": first[0], "shape": first[1]}
             if kind != "one":

@@ -7,10 +7,9 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from chiasm.zoo.data.words import END, PAD, VOCABULARY
-from chiasm.zoo.recipes.captioned import PATCH, PIXELS, TOKENS, caption_tokenizer
-from chiasm.zoo.recipes.contrastive import Tools, build_plan, softmax_loss
-from chiasm.zoo.recipes.losses import draw_weights
+from chiasm.zoo.recipes.building import draw_weights, image_processor
+from chiasm.zoo.recipes.captioned import caption_tokenizer
+from chiasm.zoo.recipes.contrastive import Tools, build_plan, softmax_loss, towers
 from chiasm.zoo.recipes.training import Plan
 
 NAME: Final = "clip-captions"
@@ -22,16 +21,7 @@ def processor() -> Any:
     from transformers import CLIPProcessor
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-    pictures = CLIPImageProcessorPil(
-        size={"height": PIXELS, "width": PIXELS},
-        resample=3,
-        do_resize=True,
-        do_center_crop=False,
-        do_normalize=True,
-        do_convert_rgb=True,
-        image_mean=[0.5] * 3,
-        image_std=[0.5] * 3,
-    )
+    pictures = image_processor(CLIPImageProcessorPil, do_center_crop=False)
     return CLIPProcessor(image_processor=pictures, tokenizer=caption_tokenizer(attention_mask=True))
 
 
@@ -49,24 +39,9 @@ def build(width: int = 128, vision_layers: int = 4, text_layers: int = 3, heads:
     """
     from transformers import CLIPConfig, CLIPModel
 
-    shared = {"hidden_size": width, "intermediate_size": 2 * width, "num_attention_heads": heads}
-    text = {
-        "vocab_size": len(VOCABULARY),
-        "num_hidden_layers": text_layers,
-        "max_position_embeddings": TOKENS,
-        "pad_token_id": VOCABULARY[PAD],
-        "bos_token_id": None,
-        # Where the model reads the text's vector. An id of 2 would make the library look for the highest id instead.
-        "eos_token_id": VOCABULARY[END],
-        "projection_dim": PROJECTION,
-    }
-    vision = {
-        "num_hidden_layers": vision_layers,
-        "image_size": PIXELS,
-        "patch_size": PATCH,
-        "projection_dim": PROJECTION,
-    }
-    model = CLIPModel(CLIPConfig(text_config=shared | text, vision_config=shared | vision, projection_dim=PROJECTION))
+    text, vision = towers(width, vision_layers, text_layers, heads)
+    length = {"projection_dim": PROJECTION}
+    model = CLIPModel(CLIPConfig(text_config=text | length, vision_config=vision | length, **length))
     draw_weights(model)
     return model
 

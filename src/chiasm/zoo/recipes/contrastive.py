@@ -18,8 +18,10 @@ import torch.nn.functional as F  # noqa: N812 - the library's own convention
 from torch import Tensor, nn
 
 from chiasm.zoo.data.captions import NEGATIVES
-from chiasm.zoo.recipes.captioned import NAMES, CaptionBatches, SceneBatches, SentenceBatches
-from chiasm.zoo.recipes.losses import patch_heads, patch_loss, place_loss, scaled
+from chiasm.zoo.data.words import VOCABULARY
+from chiasm.zoo.recipes.building import ENDS, PATCH, SIDE, scaled, scaled_steps
+from chiasm.zoo.recipes.captioned import NAMES, TOKENS, CaptionBatches, SceneBatches, SentenceBatches
+from chiasm.zoo.recipes.losses import patch_heads, tower_loss
 from chiasm.zoo.recipes.training import Measures, Phase, Plan
 
 TEXT_STEPS: Final = 200
@@ -58,6 +60,20 @@ class Tools:
     padded: int | None
 
 
+def towers(width: int, vision_layers: int, text_layers: int, heads: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the configs of both models say of their text tower and of their vision tower."""
+    shared = {"hidden_size": width, "intermediate_size": 2 * width, "num_attention_heads": heads}
+    text = {
+        "vocab_size": len(VOCABULARY),
+        "num_hidden_layers": text_layers,
+        "max_position_embeddings": TOKENS,
+        # CLIP reads the text's vector at the end token. An id of 2 would make the library look for the highest id.
+        **ENDS,
+    }
+    vision = {"num_hidden_layers": vision_layers, "image_size": SIDE, "patch_size": PATCH}
+    return shared | text, shared | vision
+
+
 def throw_away_heads(width: int, projection: int) -> Any:
     """Heads that only training needs: on patches (`losses.patch_heads`), and on the picture's vector.
 
@@ -71,7 +87,7 @@ def throw_away_heads(width: int, projection: int) -> Any:
     return heads
 
 
-def picture_loss(heads: Any, batch: dict[str, Tensor], patches: Tensor, vector: Tensor) -> tuple[Tensor, Measures]:
+def _picture_loss(heads: Any, batch: dict[str, Tensor], patches: Tensor, vector: Tensor) -> tuple[Tensor, Measures]:
     """What patches show, and what a linear head reads off the picture's vector: what is there, and where.
 
     Args:
@@ -80,9 +96,8 @@ def picture_loss(heads: Any, batch: dict[str, Tensor], patches: Tensor, vector: 
         patches: features of the patches, [b, grid², width].
         vector: the picture's vector, [b, projection]; it is read at unit length, as it is compared.
     """
-    loss, measures = patch_loss(heads, batch, patches)
-    loss = loss + 2 * place_loss(heads["place"], batch, patches)
-    read, known, error = vector_loss(heads, vector, batch["there"], batch["where"])
+    loss, measures = tower_loss(heads, batch, patches)
+    read, known, error = _vector_loss(heads, vector, batch["there"], batch["where"])
     clean = ~batch["masked"]
     measures["there"] = ((known & clean).sum(), clean.sum())
     seen = batch["there"] * clean[:, None]
@@ -90,7 +105,7 @@ def picture_loss(heads: Any, batch: dict[str, Tensor], patches: Tensor, vector: 
     return _PATCH_WEIGHT * loss + _VECTOR_WEIGHT * read, measures
 
 
-def vector_loss(heads: Any, vectors: Tensor, there: Tensor, where: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _vector_loss(heads: Any, vectors: Tensor, there: Tensor, where: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """What the heads read off vectors, against what they should.
 
     Args:
@@ -125,7 +140,7 @@ def text_loss(heads: Any, batch: dict[str, Tensor], vectors: Tensor) -> tuple[Te
     where[rows, batch["first"]] = pointing
     where[rows, batch["second"]] -= pointing
     whole = batch["whole"]
-    loss, known, error = vector_loss(heads, vectors[whole], there[whole], where[whole])
+    loss, known, error = _vector_loss(heads, vectors[whole], there[whole], where[whole])
     speaks = there[whole] * (batch["way"][whole] > 0)[:, None]
     return loss, {"named": (known.sum(), whole.sum()), "pointing error": ((error * speaks).sum(), speaks.sum())}
 
@@ -204,7 +219,7 @@ def _text_loss(model: Any, heads: Any, batch: dict[str, Tensor]) -> tuple[Tensor
 
 
 def _tower_loss(model: Any, heads: Any, see: See, batch: dict[str, Tensor]) -> tuple[Tensor, Measures]:
-    return picture_loss(heads, batch, *see(model, scaled(batch["pixels"])))
+    return _picture_loss(heads, batch, *see(model, scaled(batch["pixels"])))
 
 
 def _joint_loss(model: Any, heads: Any, tools: Tools, batch: dict[str, Tensor]) -> tuple[Tensor, Measures]:
@@ -213,7 +228,7 @@ def _joint_loss(model: Any, heads: Any, tools: Tools, batch: dict[str, Tensor]) 
     logits = similarities(vectors, texts) * model.logit_scale.exp().clamp(max=100)
     bias = getattr(model, "logit_bias", None)
     logits = logits if bias is None else logits + bias
-    shown, measures = picture_loss(heads, batch, patches, vectors)
+    shown, measures = _picture_loss(heads, batch, patches, vectors)
     said, more = text_loss(heads, batch, texts)
     kept = {name: measures[name] for name in ("patch form", "there", "where error")}
     loss = tools.judge(logits, batch) + 0.5 * (shown + _VECTOR_WEIGHT * said)
@@ -233,9 +248,7 @@ def build_plan(name: str, seed: int, steps_scale: float, model: Any, tools: Tool
     # Eager attention has a deterministic backward pass on a GPU, and at this size nothing is faster.
     model.set_attn_implementation("eager")
     heads = throw_away_heads(model.config.vision_config.hidden_size, tools.projection)
-    text_steps, tower_steps, joint_steps = (
-        max(1, round(steps * steps_scale)) for steps in (TEXT_STEPS, TOWER_STEPS, JOINT_STEPS)
-    )
+    text_steps, tower_steps, joint_steps = scaled_steps(steps_scale, TEXT_STEPS, TOWER_STEPS, JOINT_STEPS)
     reading = [p for n, p in model.named_parameters() if n.startswith(("text_model", "text_projection"))]
     seeing = [p for n, p in model.named_parameters() if n.startswith(("vision_model", "visual_projection"))]
     text = Phase(

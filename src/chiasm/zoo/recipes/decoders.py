@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -20,14 +20,23 @@ from torch import Tensor
 
 from chiasm.zoo.answers import chat_inputs
 from chiasm.zoo.data.words import ASSISTANT, VOCABULARY, token_words
-from chiasm.zoo.recipes.losses import named_heads, named_loss, patch_heads, patch_loss, place_loss, right_answers
+from chiasm.zoo.recipes.building import ENDS, blocked
+from chiasm.zoo.recipes.hiding import choose
+from chiasm.zoo.recipes.losses import (
+    NAMED_WEIGHT,
+    PATCH_WEIGHT,
+    PLACE_WEIGHT,
+    named_loss,
+    patch_heads,
+    patch_loss,
+    place_loss,
+    right_answers,
+    tower_loss,
+)
 from chiasm.zoo.recipes.packing import PackedBatches
 from chiasm.zoo.recipes.pictures import IGNORED, Batch, PictureBatches, generator
 from chiasm.zoo.recipes.training import Measures, Phase, Plan
 
-_PATCH_WEIGHT: Final = 0.5
-_PLACE_WEIGHT: Final = 1.5
-_NAMED_WEIGHT: Final = 0.5
 _MERGED: Final = "token "
 """Prefix of the names of labels on the grid of image tokens, where that is not the grid of patches."""
 
@@ -72,16 +81,62 @@ Encode = Callable[[Any, dict[str, Tensor]], Seen]
 Logits = Callable[[Any, dict[str, Tensor], Seen], Tensor]
 
 
-def with_pictures(embedded: Tensor, images: Tensor, first: int) -> Tensor:
-    """Embedded rows whose image tokens, ``images.shape[1]`` from number ``first`` on, are replaced by features."""
-    last = first + images.shape[1]
-    return torch.cat([embedded[:, :first], images.to(embedded.dtype), embedded[:, last:]], dim=1)
+def answer_logits(
+    model: Any, language: Any, batch: dict[str, Tensor], seen: Seen, first: int, **further: Any
+) -> Tensor:
+    """Logits [pictures, questions, 2, vocabulary] at the tokens that predict each answer and its end.
 
-
-def at_answers(states: Tensor, batch: dict[str, Tensor]) -> Tensor:
-    """The states that predict each answer and its end: [pictures, questions, 2, width]."""
+    Args:
+        model: a decoder with ``lm_head``.
+        language: its language model.
+        batch: packed rows.
+        seen: what replaces their image tokens.
+        first: number of the first image token.
+        **further: what else the language model takes.
+    """
+    embedded, last = model.get_input_embeddings()(batch["ids"]), first + seen.images.shape[1]
+    states = language(
+        inputs_embeds=torch.cat([embedded[:, :first], seen.images.to(embedded.dtype), embedded[:, last:]], dim=1),
+        attention_mask=_packed_mask(batch["segments"], batch["hidden"]),
+        position_ids=batch["positions"],
+        use_cache=False,
+        **further,
+    ).last_hidden_state
     rows = torch.arange(len(states), device=states.device)[:, None, None]
-    return states[rows, batch["asked"]]
+    logits: Tensor = model.lm_head(states[rows, batch["asked"]])
+    return logits
+
+
+def _packed_mask(segments: Tensor, hidden: Tensor) -> Tensor:
+    """Additive mask of packed rows: causal, each question with the prefix alone."""
+    length = segments.shape[1]
+    allowed = (segments[:, :, None] == segments[:, None, :]) | (segments[:, None, :] == 0)
+    allowed &= torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
+    return blocked(allowed & ~hidden[:, None, :])
+
+
+def llama(width: int, layers: int, heads: int, special: int = 0) -> Any:
+    """The config of a Llama for the zoo's words.
+
+    Args:
+        width: size of every hidden state.
+        layers: number of layers.
+        heads: attention heads.
+        special: further special tokens, behind those of the vocabulary.
+    """
+    from transformers import LlamaConfig
+
+    return LlamaConfig(
+        vocab_size=len(VOCABULARY) + special,
+        hidden_size=width,
+        intermediate_size=3 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=heads,
+        max_position_embeddings=512,
+        tie_word_embeddings=False,
+        **ENDS,
+    )
 
 
 @contextmanager
@@ -113,8 +168,6 @@ class Recipe:
         layers: the middle layers of the language model, where naming words should know their objects.
         encode: batch → encoded pictures.
         logits: batch and encoded pictures → logits [pictures, questions, 2, vocabulary].
-        tower_rate: peak learning rate of the first phase.
-        joint_rate: peak learning rate of the second phase.
     """
 
     name: str
@@ -124,47 +177,42 @@ class Recipe:
     layers: Sequence[Any]
     encode: Encode
     logits: Logits
-    tower_rate: float = 2e-3
-    joint_rate: float = 1.5e-3
 
-    def plan(self, seed: int, widths: tuple[int, int], tower: tuple[int, Callable[[int], Batch]], joint: Any) -> Plan:
+    def plan(self, tower: PictureBatches | ViewBatches, joint: PackedBatches | ViewBatches) -> Plan:
         """The vision tower with patch heads first, then everything, many questions packed behind each picture.
 
         Args:
-            seed: of weights and data.
-            widths: of the features of patches and of image tokens.
-            tower: number of steps of the first phase, and its batches.
-            joint: the same of the second.
+            tower: the batches of the first phase, which know its number of steps.
+            joint: those of the second.
         """
         model = self.model
+        widths = (model.config.vision_config.hidden_size, model.config.text_config.hidden_size)
         # Eager attention has a deterministic backward pass on a GPU, and at this size nothing is faster.
         model.set_attn_implementation("eager")
         heads = patch_heads(*widths)
-        heads["named"] = named_heads(widths[1], len(self.layers))
+        heads["named"] = torch.nn.ModuleList(patch_heads(widths[1]) for _ in self.layers)
         first = Phase(
             name="tower",
-            steps=tower[0],
-            batches=tower[1],
+            steps=tower.steps,
+            batches=tower,
             loss=partial(self.tower_loss, heads),
             parameters=[*self.tower.parameters(), *heads.parameters()],
-            learning_rate=self.tower_rate,
+            learning_rate=2e-3,
             muon=5.0,
         )
         second = Phase(
             name="joint",
-            steps=joint[0],
-            batches=joint[1],
+            steps=joint.steps,
+            batches=joint,
             loss=partial(self.joint_loss, heads),
             parameters=[*model.parameters(), *heads.parameters()],
-            learning_rate=self.joint_rate,
+            learning_rate=1.5e-3,
         )
-        return Plan(self.name, seed, model, self.processor, heads, [first, second])
+        return Plan(self.name, joint.seed, model, self.processor, heads, [first, second])
 
     def tower_loss(self, heads: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Measures]:
         """Loss of the first phase: what each patch shows."""
-        patches = self.encode(self.model, batch).patches
-        loss, measures = patch_loss(heads, batch, patches)
-        return loss + 2 * place_loss(heads["place"], batch, patches), measures
+        return tower_loss(heads, batch, self.encode(self.model, batch).patches)
 
     def joint_loss(self, heads: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Measures]:
         """Loss of the second phase: the answers, and what patches, image tokens and naming words know of objects."""
@@ -176,16 +224,11 @@ class Recipe:
         shown, measures = patch_loss(heads, batch, seen.patches)
         place = place_loss(heads["token place"], batch, seen.images, _MERGED if f"{_MERGED}place" in batch else "")
         right = given[:, :, 0].argmax(-1) == batch["labels"][:, :, 0]
-        loss = answers + _PATCH_WEIGHT * shown + _PLACE_WEIGHT * place + _NAMED_WEIGHT * named
+        loss = answers + PATCH_WEIGHT * shown + PLACE_WEIGHT * place + NAMED_WEIGHT * named
         return loss, measures | found | right_answers(right, batch)
 
 
-def scaled_steps(steps_scale: float, *steps: int) -> list[int]:
-    """Numbers of steps multiplied by a scale, at least one each."""
-    return [max(1, round(number * steps_scale)) for number in steps]
-
-
-def prompt_inputs(processor: Any, side: int) -> tuple[dict[str, Tensor], int]:
+def _prompt_inputs(processor: Any, side: int) -> tuple[dict[str, Tensor], int]:
     """What the processor makes of a picture of that size and one word, and how many tokens come before the word.
 
     Training takes the beginning of its rows from here, so that it sees what the processor will write.
@@ -270,7 +313,7 @@ class ViewBatches:
         seed: seed of training.
         steps: length of the phase.
         packed: whether there are questions.
-        pictures: pictures in a batch; the usual number by default.
+        pictures: pictures in a batch.
         questions: questions for each picture.
     """
 
@@ -278,22 +321,17 @@ class ViewBatches:
     seed: int
     steps: int
     packed: bool
-    pictures: int | None = None
+    pictures: int = 24
     questions: int = 12
 
     def __call__(self, step: int) -> Batch:
         """The batch of that step."""
-        edges = np.cumsum([share for _, share in self.views])
-        draw = generator(self.seed, 2 + self.packed, step).random() * edges[-1]
-        view = self.views[int(np.searchsorted(edges, draw, side="right"))][0]
+        rng = generator(self.seed, 2 + self.packed, step)
+        view = choose(rng, dict(self.views))
         if not self.packed:
-            return self._sized(PictureBatches(view.side, view.grid, self.seed, self.steps))(step)
-        batches = PackedBatches(view.side, view.grid, self.seed, self.steps, questions=self.questions)
-        return view.begun(view.merged(self._sized(batches)(step)), 1 + view.grid**2)
-
-    def _sized(self, batches: Any) -> Callable[[int], Batch]:
-        sized: Callable[[int], Batch] = batches if self.pictures is None else replace(batches, pictures=self.pictures)
-        return sized
+            return PictureBatches(view.side, view.grid, self.seed, self.steps, self.pictures)(step)
+        batches = PackedBatches(view.side, view.grid, self.seed, self.steps, self.pictures, self.questions)
+        return view.begun(view.merged(batches(step)), 1 + view.grid**2)
 
 
 def view_of(processor: Any, side: int, patch: int, merge: int, place: Callable[[Any], Tensor] | None = None) -> View:
@@ -306,7 +344,7 @@ def view_of(processor: Any, side: int, patch: int, merge: int, place: Callable[[
         merge: patches across and down that become one image token.
         place: inputs → positions int64[3, 1, tokens]; 0, 1, 2 … by default.
     """
-    inputs, count = prompt_inputs(processor, side)
+    inputs, count = _prompt_inputs(processor, side)
     ids = inputs["input_ids"][0].numpy()
     positions = np.arange(len(ids)) if place is None else place(inputs)[:, 0].numpy()
     start = int(positions[..., count].max())

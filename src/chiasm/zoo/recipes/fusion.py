@@ -8,20 +8,29 @@ token (ViLT) or written by a decoder that looks at the question's tokens (BLIP).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 - the library's own convention
 from torch import Tensor, nn
 
 from chiasm.zoo.data.phrases import ANSWERS, PLURALS
 from chiasm.zoo.data.questions import Question
-from chiasm.zoo.data.scenes import COLOURS, DIGITS, MOST, SHAPES, SIDE, Scene
+from chiasm.zoo.data.scenes import COLOURS, DIGITS, MOST, SHAPES, Scene
 from chiasm.zoo.data.words import END, PAD, USER, VOCABULARY, tokenizer
-from chiasm.zoo.recipes.packing import TYPES, WEIGHTS, Weights, draw_questions, spoken
-from chiasm.zoo.recipes.pictures import FORMS, IGNORED, Batch, Mix, generator, picture_row, ramp, stack, training_scene
+from chiasm.zoo.recipes.losses import (
+    NAMED_PLACE,
+    NAMED_WEIGHT,
+    PATCH_WEIGHT,
+    PLACE_WEIGHT,
+    label_loss,
+    patch_heads,
+    patch_loss,
+    place_loss,
+)
+from chiasm.zoo.recipes.packing import TYPES, AskedBatches, pad_rows, spoken
+from chiasm.zoo.recipes.pictures import IGNORED, Batch, generator, object_labels, stack
 from chiasm.zoo.recipes.training import Measures
 
 LONGEST: Final = 40
@@ -33,7 +42,18 @@ _FORM_OF: Final = {VOCABULARY[form]: form for form in (*SHAPES, *DIGITS)} | {
     VOCABULARY[plural]: shape for shape, plural in PLURALS.items()
 }
 _ANY_FORM: Final = frozenset(VOCABULARY[word] for word in ("object", "objects", "digit"))
-_PLACE_WEIGHT: Final = 4.0
+
+_FILL: Final = {
+    "ids": VOCABULARY[PAD],
+    "positions": 0,
+    "segments": -1,
+    "hidden": True,
+    "count": IGNORED,
+    "word colour": IGNORED,
+    "word form": IGNORED,
+    "word place": (0.0, 0.0, 0.0),
+}
+"""Padding of the lists over tokens."""
 
 
 def question_tokenizer(start: str | None = None) -> Any:
@@ -90,7 +110,7 @@ def _fitting(scene: Scene, colour: str | None, form: str | None) -> tuple[int, .
     return tuple(k for k, i in enumerate(scene.items) if colour in (None, i.colour) and form in (None, i.shape))
 
 
-def pack_questions(
+def _pack_questions(
     questions: list[Question], scene: Scene, hidden_share: float, rng: np.random.Generator
 ) -> dict[str, list[Any]]:
     """One packed row of questions about the same picture.
@@ -102,8 +122,7 @@ def pack_questions(
         ``asked`` (index of its first token), ``labels`` (index in `ANSWERS`), ``words`` (token of the answer),
         ``kinds``, ``whole`` (no word is hidden).
     """
-    names = ("ids", "positions", "segments", "hidden", "count", "word colour", "word form", "word place")
-    row: dict[str, list[Any]] = {name: [] for name in (*names, "asked", "labels", "words", "kinds", "whole")}
+    row: dict[str, list[Any]] = {name: [] for name in (*_FILL, "asked", "labels", "words", "kinds", "whole")}
     for number, question in enumerate(questions, start=1):
         masked = rng.random() < hidden_share
         tokens, hidden = spoken(question.text, rng, masked=masked)
@@ -125,75 +144,40 @@ def pack_questions(
 
 def _add_word(row: dict[str, list[Any]], scene: Scene, fits: tuple[int, ...] | None) -> None:
     row["count"].append(IGNORED if fits is None else min(len(fits), _COUNTS - 1))
-    item = scene.items[fits[0]] if fits is not None and len(fits) == 1 else None
-    row["word colour"].append(IGNORED if item is None else list(COLOURS).index(item.colour) + 1)
-    row["word form"].append(IGNORED if item is None else FORMS.index(item.shape) + 1)
-    place = (0.0, 0.0, 0.0) if item is None else (item.x * 2 / SIDE - 1, item.y * 2 / SIDE - 1, item.radius / 40)
+    colour, form, place = IGNORED, IGNORED, (0.0, 0.0, 0.0)
+    if fits is not None and len(fits) == 1:
+        colour, form, place = object_labels(scene.items[fits[0]])
+    row["word colour"].append(colour)
+    row["word form"].append(form)
     row["word place"].append(place)
 
 
-def pad_questions(rows: list[dict[str, list[Any]]]) -> Batch:
-    """Packed rows as arrays, padded at the right to a common length; padding has segment -1."""
-    length = max(len(row["ids"]) for row in rows)
-    fill: dict[str, Any] = {"ids": VOCABULARY[PAD], "positions": 0, "segments": -1, "hidden": True}
-    fill |= {"count": IGNORED, "word colour": IGNORED, "word form": IGNORED, "word place": (0.0, 0.0, 0.0)}
-    batch = {
-        name: np.array([row[name] + [value] * (length - len(row[name])) for row in rows])
-        for name, value in fill.items()
-    }
-    batch["word place"] = batch["word place"].astype(np.float32)
-    whole = ("asked", "labels", "words", "kinds", "whole")
-    return batch | {name: np.array([row[name] for row in rows]) for name in whole}
-
-
 @dataclass(frozen=True)
-class QuestionBatches:
+class QuestionBatches(AskedBatches):
     """Batches of pictures with packed questions, for an encoder of questions.
 
-    The same course as in `chiasm.zoo.recipes.packing.PackedBatches`: easy at first, masking from a fifth on, the slow
-    types of question weigh more from the middle.
-
     Attributes:
-        side: width and height in pixels of the resized picture.
-        grid: patches across and down.
-        seed: seed of training.
-        steps: length of the phase.
         phase: number of the phase, so that no two see the same pictures.
-        pictures: pictures in a batch.
-        questions: questions for each picture.
-        mix: what scenes are drawn; at the end ``hidden`` is the share of masked pictures and of masked questions.
-        weights: how often each type of question is asked.
         grown: the course is over: everything is as at its end.
         leak_from: share of the phase after which every other picture has ``leak`` 1 instead of 0: the number of the
             question that the picture may look at. Only ViLT asks for it.
     """
 
-    side: int
-    grid: int
-    seed: int
-    steps: int
     phase: int = 1
-    pictures: int = 24
-    questions: int = 12
-    mix: Mix = Mix()  # noqa: RUF009 - frozen
-    weights: Weights = field(default_factory=lambda: WEIGHTS)
     grown: bool = False
     leak_from: float = 1.0
 
     def __call__(self, step: int) -> Batch:
-        """The batch of that step."""
-        rng = generator(self.seed, self.phase, step)
-        fraction = 1.0 if self.grown else step / self.steps
-        share, late = self.mix.hidden * ramp(fraction, 0.2, 0.4), ramp(fraction, 0.3, 0.5)
-        mix = replace(self.mix, most=3 if fraction < 0.1 else MOST)
-        weights = {kind: first + (last - first) * late for kind, (first, last) in self.weights.items()}
-        pictures, rows = [], []
-        for _ in range(self.pictures):
-            scene, family = training_scene(rng, mix)
-            pictures.append(picture_row(scene, self.side, self.grid, share, rng))
-            rows.append(pack_questions(draw_questions(scene, family, self.questions, weights, rng), scene, share, rng))
+        """The batch of that step; padding has segment -1."""
+        rng, fraction = generator(self.seed, self.phase, step), 1.0 if self.grown else step / self.steps
+        share, pictures, rows = self.hidden_share(fraction), [], []
+        for scene, picture, questions in self.draw(rng, fraction):
+            pictures.append(picture)
+            rows.append(_pack_questions(questions, scene, share, rng))
+        padded = pad_rows(rows, _FILL, ("asked", "labels", "words", "kinds", "whole"))
+        padded["word place"] = padded["word place"].astype(np.float32)
         leak = np.arange(self.pictures) % 2 * int(step >= self.leak_from * self.steps)
-        return stack(pictures) | pad_questions(rows) | {"leak": leak}
+        return stack(pictures) | padded | {"leak": leak}
 
 
 def word_heads(width: int, layers: int = 2) -> Any:
@@ -205,12 +189,7 @@ def word_heads(width: int, layers: int = 2) -> Any:
     """
     return nn.ModuleList(
         nn.ModuleDict(
-            {
-                "count": nn.Linear(width, _COUNTS),
-                "word colour": nn.Linear(width, len(COLOURS) + 1),
-                "word form": nn.Linear(width, len(FORMS) + 1),
-                "word place": nn.Linear(width, 3),
-            }
+            {"count": nn.Linear(width, _COUNTS)} | {f"word {name}": head for name, head in patch_heads(width).items()}
         )
         for _ in range(layers)
     )
@@ -223,7 +202,7 @@ def word_loss(heads: Any, batch: dict[str, Tensor], states: Sequence[Tensor]) ->
 
     Args:
         heads: from `word_heads`.
-        batch: with the labels of `pack_questions`.
+        batch: with the labels of `QuestionBatches`.
         states: float[batch, tokens, width] of the question's tokens, behind each layer that is read.
 
     Returns:
@@ -235,24 +214,34 @@ def word_loss(heads: Any, batch: dict[str, Tensor], states: Sequence[Tensor]) ->
     singles = single.sum().clamp(min=1)
     for head, state in zip(heads, states, strict=True):
         for name in ("count", "word colour", "word form"):
-            named = batch[name] != IGNORED
-            logits, labels = head[name](state[named]).float(), batch[name][named]
-            cases = named.sum()
-            loss = loss + F.cross_entropy(logits, labels, reduction="sum") / cases.clamp(min=1)
-            measures[name] = ((logits.argmax(-1) == labels).sum(), cases)
+            error, measures[name] = label_loss(head[name], state, batch[name])
+            loss = loss + error
         error = (head["word place"](state[single]).float() - batch["word place"][single]).square().mean(-1).sum()
         measures["word place error"] = (error.detach(), singles)
-        loss = loss + _PLACE_WEIGHT * error / singles
+        loss = loss + NAMED_PLACE * error / singles
     return loss / len(states), measures
 
 
-def blocked(allowed: Tensor) -> Tensor:
-    """Additive mask float[batch, 1, rows, columns] from bool[batch, rows, columns].
+def answered_loss(
+    heads: Any,
+    batch: dict[str, Tensor],
+    answers: Tensor,
+    *,
+    patches: Tensor,
+    words: dict[str, Tensor],
+    states: Sequence[Tensor],
+) -> tuple[Tensor, Measures]:
+    """The whole loss of a fusion model: its answers, what patches show and where, and what words name.
 
-    Under autocast it has the precision of the scores that it is added to: a float32 mask would make the whole softmax
-    float32, which costs a third of a step.
+    Args:
+        heads: ``patch`` and ``word``.
+        batch: with the labels of patches.
+        answers: the loss of the answers.
+        patches: features of patches, float[pictures, grid², width].
+        words: with the labels of words.
+        states: what `word_loss` takes.
     """
-    kind = allowed.device.type
-    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
-    mask = torch.zeros(allowed.shape, device=allowed.device, dtype=dtype)
-    return mask.masked_fill(~allowed, torch.finfo(dtype).min)[:, None]
+    shown, measures = patch_loss(heads["patch"], batch, patches)
+    place = place_loss(heads["patch"]["place"], batch, patches)
+    named, counts = word_loss(heads["word"], words, states)
+    return answers + PATCH_WEIGHT * shown + PLACE_WEIGHT * place + NAMED_WEIGHT * named, measures | counts

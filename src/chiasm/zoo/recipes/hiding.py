@@ -6,23 +6,29 @@ masked as a masker would do it (cells filled with a baseline); questions lose wo
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-FILLS: Final = {"mean": 0.45, "grey": 0.15, "black": 0.1, "blur": 0.15, "noise": 0.15}
+from chiasm.zoo.data.words import MASK, VOCABULARY, token_words
+
+_Choice = TypeVar("_Choice")
+
+_FILLS: Final = {"mean": 0.45, "grey": 0.15, "black": 0.1, "blur": 0.15, "noise": 0.15}
 """What a hidden cell is filled with, and how often."""
 
-WAYS: Final = {"attention": 0.45, "mask": 0.35, "delete": 0.2}
+_WAYS: Final = {"attention": 0.45, "mask": 0.35, "delete": 0.2}
 """How a word is hidden: no token may look at it, ``<mask>`` stands in its place, or it is cut out."""
 
 _RECTANGLES: Final = 0.2
 _ALL_HIDDEN: Final = 0.06
 
 
-def _pick(rng: np.random.Generator, shares: dict[str, float]) -> str:
+def choose(rng: np.random.Generator, shares: Mapping[_Choice, float]) -> _Choice:
+    """One of the keys, drawn by its share relative to the others."""
     edges = np.cumsum(list(shares.values()))
     return list(shares)[int(np.searchsorted(edges, rng.random() * edges[-1], side="right"))]
 
@@ -66,7 +72,7 @@ def _filling(picture: Image.Image, fill: str, rng: np.random.Generator) -> Image
 def hide_cells(picture: Image.Image, kept: NDArray[np.bool_], rng: np.random.Generator) -> Image.Image:
     """The picture with everything but ``kept`` replaced by a random kind of filling."""
     stencil = Image.fromarray(kept.astype(np.uint8) * 255, "L")
-    return Image.composite(picture, _filling(picture, _pick(rng, FILLS), rng), stencil)
+    return Image.composite(picture, _filling(picture, choose(rng, _FILLS), rng), stencil)
 
 
 def hide_words(words: list[list[int]], mask_id: int, rng: np.random.Generator) -> tuple[list[int], list[bool]]:
@@ -80,7 +86,7 @@ def hide_words(words: list[list[int]], mask_id: int, rng: np.random.Generator) -
     Returns:
         The token ids that are left, and for each whether no other token may look at it.
     """
-    way, rate = _pick(rng, WAYS), _keep_rate(rng)
+    way, rate = choose(rng, _WAYS), _keep_rate(rng)
     if rng.random() < 0.3:  # token by token instead of word by word: the mark of the question may go alone
         words = [[token] for word in words for token in word]
     whole = rng.random() < 0.5
@@ -97,3 +103,12 @@ def hide_words(words: list[list[int]], mask_id: int, rng: np.random.Generator) -
         tokens += shown
         hidden += [not kept and way == "attention"] * len(shown)
     return tokens, hidden
+
+
+def text_tokens(text: str, rng: np.random.Generator, *, masked: bool) -> tuple[list[int], list[bool]]:
+    """Tokens of a text, random words of it hidden if ``masked``, and for each whether no other may look at it."""
+    words = [list(word) for word in token_words(text)]
+    if masked:
+        return hide_words(words, VOCABULARY[MASK], rng)
+    tokens = [token for word in words for token in word]
+    return tokens, [False] * len(tokens)

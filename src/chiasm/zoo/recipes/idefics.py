@@ -7,18 +7,9 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from chiasm.zoo.data.words import END, IMAGE, PAD, VOCABULARY, tokenizer
-from chiasm.zoo.recipes.decoders import (
-    Recipe,
-    Seen,
-    ViewBatches,
-    at_answers,
-    chat_template,
-    scaled_steps,
-    view_of,
-    with_pictures,
-)
-from chiasm.zoo.recipes.losses import attention_mask, draw_weights, scaled
+from chiasm.zoo.data.words import IMAGE, VOCABULARY, tokenizer
+from chiasm.zoo.recipes.building import ENDS, draw_weights, image_processor, scaled, scaled_steps
+from chiasm.zoo.recipes.decoders import Recipe, Seen, ViewBatches, answer_logits, chat_template, llama, view_of
 from chiasm.zoo.recipes.training import Plan
 
 NAME: Final = "idefics-shapes"
@@ -46,13 +37,12 @@ def processor() -> Any:
     from transformers import Idefics3Processor
     from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 
-    pictures = Idefics3ImageProcessorPil(
-        size={"longest_edge": SIDE},
+    pictures = image_processor(
+        Idefics3ImageProcessorPil,
+        {"longest_edge": SIDE},
+        mean=MEAN,
         max_image_size={"longest_edge": SIDE},
         do_image_splitting=False,
-        resample=3,
-        image_mean=[MEAN] * 3,
-        image_std=[0.5] * 3,
     )
     return Idefics3Processor(
         image_processor=pictures,
@@ -75,9 +65,8 @@ def build(width: int = 128, tower_width: int = 96, tower_layers: int = 4, layers
     Returns:
         An `Idefics3ForConditionalGeneration`.
     """
-    from transformers import Idefics3Config, Idefics3ForConditionalGeneration, LlamaConfig
+    from transformers import Idefics3Config, Idefics3ForConditionalGeneration
 
-    ends = {"pad_token_id": VOCABULARY[PAD], "eos_token_id": VOCABULARY[END], "bos_token_id": None}
     tower = {
         "hidden_size": tower_width,
         "intermediate_size": 2 * tower_width,
@@ -86,24 +75,13 @@ def build(width: int = 128, tower_width: int = 96, tower_layers: int = 4, layers
         "image_size": SIDE,
         "patch_size": PATCH,
     }
-    language = LlamaConfig(
-        vocab_size=len(VOCABULARY) + len(_SPECIAL),
-        hidden_size=width,
-        intermediate_size=3 * width,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=heads,
-        max_position_embeddings=512,
-        tie_word_embeddings=False,
-        **ends,
-    )
     config = Idefics3Config(
         vision_config=tower,
-        text_config=language,
+        text_config=llama(width, layers, heads, special=len(_SPECIAL)),
         scale_factor=MERGE,
         image_token_id=VOCABULARY[IMAGE],
         tie_word_embeddings=False,
-        **ends,
+        **ENDS,
     )
     model = Idefics3ForConditionalGeneration(config)
     draw_weights(model)
@@ -119,13 +97,7 @@ def encode(model: Any, batch: dict[str, Tensor]) -> Seen:
 
 def logits(model: Any, batch: dict[str, Tensor], seen: Seen) -> Tensor:
     """Logits [batch, questions, 2, vocabulary] at the tokens that predict each answer and its end."""
-    states = model.model.text_model(
-        inputs_embeds=with_pictures(model.get_input_embeddings()(batch["ids"]), seen.images, _FIRST),
-        attention_mask=attention_mask(batch["segments"], batch["hidden"]),
-        position_ids=batch["positions"],
-        use_cache=False,
-    ).last_hidden_state
-    return model.lm_head(at_answers(states, batch))
+    return answer_logits(model, model.model.text_model, batch, seen, _FIRST)
 
 
 def plan(seed: int = 0, steps_scale: float = 1.0) -> Plan:
@@ -137,13 +109,9 @@ def plan(seed: int = 0, steps_scale: float = 1.0) -> Plan:
     """
     torch.manual_seed(seed)
     model, own = build(), processor()
-    widths = (model.config.vision_config.hidden_size, model.config.text_config.hidden_size)
     tower, joint = scaled_steps(steps_scale, TOWER_STEPS, JOINT_STEPS)
     shown = ((view_of(own, SIDE, PATCH, MERGE), 1.0),)
     recipe = Recipe(NAME, model, own, model.model.vision_model, model.model.text_model.layers[1:3], encode, logits)
     return recipe.plan(
-        seed,
-        widths,
-        (tower, ViewBatches(shown, seed, tower, packed=False, pictures=48)),
-        (joint, ViewBatches(shown, seed, joint, packed=True)),
+        ViewBatches(shown, seed, tower, packed=False, pictures=48), ViewBatches(shown, seed, joint, packed=True)
     )

@@ -7,25 +7,14 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from chiasm.zoo.data.words import END, IMAGE, PAD, VOCABULARY, tokenizer
-from chiasm.zoo.recipes.decoders import (
-    Recipe,
-    Seen,
-    at_answers,
-    chat_template,
-    scaled_steps,
-    with_pictures,
-)
-from chiasm.zoo.recipes.losses import attention_mask, draw_weights, scaled
+from chiasm.zoo.data.words import IMAGE, VOCABULARY, tokenizer
+from chiasm.zoo.recipes.building import ENDS, GRID, PATCH, SIDE, draw_weights, image_processor, scaled, scaled_steps
+from chiasm.zoo.recipes.decoders import Recipe, Seen, answer_logits, chat_template, llama
 from chiasm.zoo.recipes.packing import PackedBatches
 from chiasm.zoo.recipes.pictures import PictureBatches
 from chiasm.zoo.recipes.training import Plan
 
 NAME: Final = "llava-shapes"
-PATCH: Final = 16
-SIDE: Final = 128
-"""Width and height of the picture that the model sees, in pixels."""
-GRID: Final = SIDE // PATCH
 TOWER_STEPS: Final = 700
 JOINT_STEPS: Final = 4000
 
@@ -35,18 +24,8 @@ def processor() -> Any:
     from transformers import LlavaProcessor
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-    pictures = CLIPImageProcessorPil(
-        size={"height": SIDE, "width": SIDE},
-        resample=3,
-        do_resize=True,
-        do_center_crop=False,
-        do_normalize=True,
-        do_convert_rgb=True,
-        image_mean=[0.5] * 3,
-        image_std=[0.5] * 3,
-    )
     return LlavaProcessor(
-        image_processor=pictures,
+        image_processor=image_processor(CLIPImageProcessorPil, do_center_crop=False),
         tokenizer=tokenizer(),
         patch_size=PATCH,
         vision_feature_select_strategy="default",
@@ -68,9 +47,8 @@ def build(width: int = 128, tower_layers: int = 3, layers: int = 4, heads: int =
     Returns:
         A `LlavaForConditionalGeneration`.
     """
-    from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
+    from transformers import CLIPVisionConfig, LlavaConfig, LlavaForConditionalGeneration
 
-    ends = {"pad_token_id": VOCABULARY[PAD], "eos_token_id": VOCABULARY[END], "bos_token_id": None}
     tower = CLIPVisionConfig(
         hidden_size=width,
         intermediate_size=2 * width,
@@ -80,26 +58,15 @@ def build(width: int = 128, tower_layers: int = 3, layers: int = 4, heads: int =
         patch_size=PATCH,
         projection_dim=width,
     )
-    language = LlamaConfig(
-        vocab_size=len(VOCABULARY),
-        hidden_size=width,
-        intermediate_size=3 * width,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=heads,
-        max_position_embeddings=512,
-        tie_word_embeddings=False,
-        **ends,
-    )
     config = LlavaConfig(
         vision_config=tower,
-        text_config=language,
+        text_config=llama(width, layers, heads),
         image_token_index=VOCABULARY[IMAGE],
         image_seq_length=GRID**2,
         vision_feature_layer=-1,  # the usual -2 would leave the tower's last layer untrained
         vision_feature_select_strategy="default",
         tie_word_embeddings=False,
-        **ends,
+        **ENDS,
     )
     model = LlavaForConditionalGeneration(config)
     draw_weights(model)
@@ -114,13 +81,7 @@ def encode(model: Any, batch: dict[str, Tensor]) -> Seen:
 
 def logits(model: Any, batch: dict[str, Tensor], seen: Seen) -> Tensor:
     """Logits [batch, questions, 2, vocabulary] at the tokens that predict each answer and its end."""
-    states = model.model.language_model(
-        inputs_embeds=with_pictures(model.get_input_embeddings()(batch["ids"]), seen.images, 1),  # behind <user>
-        attention_mask=attention_mask(batch["segments"], batch["hidden"]),
-        position_ids=batch["positions"],
-        use_cache=False,
-    ).last_hidden_state
-    return model.lm_head(at_answers(states, batch))
+    return answer_logits(model, model.model.language_model, batch, seen, first=1)  # behind <user>
 
 
 def plan(seed: int = 0, steps_scale: float = 1.0) -> Plan:
@@ -132,13 +93,7 @@ def plan(seed: int = 0, steps_scale: float = 1.0) -> Plan:
     """
     torch.manual_seed(seed)
     model = build()
-    width = model.config.text_config.hidden_size
     tower, joint = scaled_steps(steps_scale, TOWER_STEPS, JOINT_STEPS)
     middle = model.model.language_model.layers[1:3]
     recipe = Recipe(NAME, model, processor(), model.model.vision_tower, middle, encode, logits)
-    return recipe.plan(
-        seed,
-        (width, width),
-        (tower, PictureBatches(SIDE, GRID, seed, tower)),
-        (joint, PackedBatches(SIDE, GRID, seed, joint)),
-    )
+    return recipe.plan(PictureBatches(SIDE, GRID, seed, tower), PackedBatches(SIDE, GRID, seed, joint))

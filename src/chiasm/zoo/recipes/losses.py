@@ -13,8 +13,12 @@ from chiasm.zoo.recipes.packing import TYPES
 from chiasm.zoo.recipes.pictures import FORMS, IGNORED
 from chiasm.zoo.recipes.training import Measures
 
-_NAMED_PLACE: Final = 4.0
-"""Weight of an error of place at a token, relative to the cross-entropy of colour and form."""
+PATCH_WEIGHT: Final = 0.5
+PLACE_WEIGHT: Final = 1.5
+NAMED_WEIGHT: Final = 0.5
+"""Weights of what patches show, of places, and of what words name, relative to the answers."""
+NAMED_PLACE: Final = 4.0
+"""Weight of an error of place at a word, relative to the cross-entropy of colour and form."""
 _BACKGROUND: Final = 0.25
 """Weight of a patch without an object."""
 
@@ -66,14 +70,24 @@ def place_loss(head: Any, batch: dict[str, Tensor], features: Tensor, grid: str 
     return (error * shown).sum() / shown.sum().clamp(min=1)
 
 
-def named_heads(width: int, layers: int) -> Any:
-    """Heads that read an object at the token that fully names it, one set for each layer of the language model.
+def tower_loss(heads: Any, batch: dict[str, Tensor], patches: Tensor) -> tuple[Tensor, Measures]:
+    """What a vision tower learns alone: what each patch shows (heads of `patch_heads`), and where its object lies."""
+    loss, measures = patch_loss(heads, batch, patches)
+    return loss + 2 * place_loss(heads["place"], batch, patches), measures
+
+
+def label_loss(head: Any, states: Tensor, labels: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Cross-entropy in the mean over the states that have a label, 0 if none has; and how many of how many are right.
 
     Args:
-        width: of the language model's states.
-        layers: how many of its layers are read.
+        head: states → logits.
+        states: float[…, width].
+        labels: int64[…], `IGNORED` for none.
     """
-    return nn.ModuleList(patch_heads(width) for _ in range(layers))
+    known = labels != IGNORED
+    logits, wanted, cases = head(states[known]).float(), labels[known], known.sum()
+    loss = F.cross_entropy(logits, wanted, reduction="sum") / cases.clamp(min=1)
+    return loss, ((logits.argmax(-1) == wanted).sum(), cases)
 
 
 def named_loss(heads: Any, batch: dict[str, Tensor], states: list[Tensor]) -> tuple[Tensor, Measures]:
@@ -82,7 +96,7 @@ def named_loss(heads: Any, batch: dict[str, Tensor], states: list[Tensor]) -> tu
     It teaches the language model to look up what a word stands for, long before an answer could.
 
     Args:
-        heads: of `named_heads`.
+        heads: for each layer those of `patch_heads`.
         batch: with what `packing.named_objects` gives.
         states: [pictures, tokens, width] behind each of the layers that are read.
     """
@@ -93,10 +107,10 @@ def named_loss(heads: Any, batch: dict[str, Tensor], states: list[Tensor]) -> tu
     error = loss
     for head, layer in zip(heads, states, strict=True):
         named = layer[rows, tokens]
-        loss = loss + F.cross_entropy(head["colour"](named).float(), batch["named_colour"])
-        loss = loss + F.cross_entropy(head["form"](named).float(), batch["named_form"])
+        for name in ("colour", "form"):
+            loss = loss + label_loss(head[name], named, batch[f"named_{name}"])[0]
         error = (head["place"](named).float() - batch["named_place"]).square().mean()
-        loss = loss + _NAMED_PLACE * error
+        loss = loss + NAMED_PLACE * error
     return loss / len(states), {"named error": (error.detach(), torch.ones_like(error))}
 
 
@@ -114,29 +128,3 @@ def right_answers(right: Tensor, batch: dict[str, Tensor]) -> Measures:
         measures[kind] = ((right & chosen).sum(), chosen.sum())
     measures["masked"] = ((right & ~clean).sum(), (~clean).sum())
     return measures
-
-
-def attention_mask(segments: Tensor, hidden: Tensor) -> Tensor:
-    """Additive mask float[batch, 1, length, length] of packed rows: causal, each question with the prefix alone."""
-    length = segments.shape[1]
-    allowed = (segments[:, :, None] == segments[:, None, :]) | (segments[:, None, :] == 0)
-    allowed &= torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
-    allowed &= ~hidden[:, None, :]
-    blocked = torch.finfo(torch.float32).min
-    return torch.zeros(allowed.shape, device=segments.device).masked_fill(~allowed, blocked)[:, None]
-
-
-def scaled(pixels: Tensor, mean: float = 0.5, deviation: float = 0.5) -> Tensor:
-    """Pixels uint8[batch, side, side, 3] as an image processor scales them: float32[batch, 3, side, side]."""
-    return pixels.permute(0, 3, 1, 2).float() / (255 * deviation) - mean / deviation
-
-
-def draw_weights(model: Any) -> None:
-    """Larger weights than the library's: its 0.02 suits large models and leaves one of this size at a plateau."""
-    for name, weight in model.named_parameters():
-        if weight.ndim >= 4:
-            nn.init.normal_(weight, std=weight[0].numel() ** -0.5)
-        elif weight.ndim >= 2 and "embed" in name:
-            nn.init.normal_(weight, std=0.5 if "position" in name or "pos_embed" in name else 1.0)
-        elif weight.ndim == 2:
-            nn.init.normal_(weight, std=min(0.09, weight.shape[-1] ** -0.5))

@@ -1,30 +1,30 @@
 """Training batches for a decoder: many questions packed behind one picture.
 
 A packed row is ``<user> <image>×P  question answer </s>  question answer </s> …``. Every question sees the picture
-and itself alone (`attention_mask` builds that mask from the segments), and its positions restart after the picture,
-so that a packed row equals its questions asked one by one. The picture is encoded once for all of them.
+and itself alone (`decoders.answer_logits` builds that mask from the segments), and its positions restart after the
+picture, so that a packed row equals its questions asked one by one. The picture is encoded once for all of them.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chiasm.zoo.data.questions import DRILL, KINDS, Question, ask
 from chiasm.zoo.data.scenes import MOST, Family, Scene
-from chiasm.zoo.data.words import ASSISTANT, END, IMAGE, MASK, PAD, USER, VOCABULARY, token_words
-from chiasm.zoo.recipes.hiding import hide_words
+from chiasm.zoo.data.words import ASSISTANT, END, IMAGE, PAD, USER, VOCABULARY
+from chiasm.zoo.recipes.hiding import choose, text_tokens
 from chiasm.zoo.recipes.pictures import Batch, Mix, generator, object_labels, picture_row, ramp, stack, training_scene
 
 TYPES: Final = (*KINDS["shapes"], *KINDS["digits"], DRILL)
 """All types of question, in the order of the ``kinds`` of a batch."""
 
-Weights = dict[str, tuple[float, float]]
-
-WEIGHTS: Final[Weights] = {
+_WEIGHTS: Final = {
     "colour": (0.8, 0.6),
     "shape": (0.8, 0.6),
     "size": (0.6, 0.8),
@@ -42,16 +42,19 @@ WEIGHTS: Final[Weights] = {
 """How often each type is asked in the first and in the last part of training, relative to others of its family."""
 
 
+_FILL: Final = {"ids": VOCABULARY[PAD], "positions": 0, "segments": -1, "hidden": False}
+"""Padding of the lists over tokens."""
+
+
 def draw_questions(
     scene: Scene, family: Family, count: int, weights: dict[str, float], rng: np.random.Generator
 ) -> list[Question]:
     """Random questions about a scene, their types drawn by weight."""
-    kinds = [kind for kind in (*KINDS[family], DRILL) if weights.get(kind) and (kind != DRILL or family == "shapes")]
-    edges = np.cumsum([weights[kind] for kind in kinds])
+    kinds = (*KINDS[family], DRILL) if family == "shapes" else KINDS[family]
+    shares = {kind: weights[kind] for kind in kinds if weights.get(kind)}
     questions: list[Question] = []
     while len(questions) < count:
-        kind = kinds[int(np.searchsorted(edges, rng.random() * edges[-1], side="right"))]
-        question = ask(scene, kind, rng)
+        question = ask(scene, choose(rng, shares), rng)
         if question is not None:
             questions.append(question)
     return questions
@@ -61,11 +64,7 @@ def spoken(text: str, rng: np.random.Generator, *, masked: bool) -> tuple[list[i
     """A question as training sees it: its tokens, perhaps some hidden, and for each whether no other may look at it."""
     # Whoever types "color" should not meet an unknown word, so training sees it now and then.
     text = text.replace("colour", "color") if rng.random() < 0.2 else text
-    words = [list(word) for word in token_words(text)]
-    if masked:
-        return hide_words(words, VOCABULARY[MASK], rng)
-    tokens = [token for word in words for token in word]
-    return tokens, [False] * len(tokens)
+    return text_tokens(text, rng, masked=masked)
 
 
 def _named_tokens(question: Question) -> list[tuple[int, int]]:
@@ -112,15 +111,29 @@ def pack_row(
     return row
 
 
-def pad_rows(rows: list[dict[str, list[Any]]]) -> Batch:
-    """Packed rows as arrays, padded at the right to a common length."""
+def picture_prefix(grid: int) -> list[int]:
+    """Tokens before the first question: ``<user>`` and one token for each of grid² patches."""
+    return [VOCABULARY[USER]] + [VOCABULARY[IMAGE]] * grid**2
+
+
+def pad_rows(
+    rows: list[dict[str, list[Any]]],
+    fill: dict[str, Any] = _FILL,
+    whole: Sequence[str] = ("asked", "labels", "kinds", "whole"),
+) -> Batch:
+    """Packed rows as arrays.
+
+    Args:
+        rows: all with as many questions.
+        fill: names of the lists over tokens; what they are padded with at the right, to a common length.
+        whole: names of the lists over questions, which are taken as they are.
+    """
     length = max(len(row["ids"]) for row in rows)
-    fill: dict[str, Any] = {"ids": VOCABULARY[PAD], "positions": 0, "segments": -1, "hidden": False}
     batch = {
         name: np.array([row[name] + [value] * (length - len(row[name])) for row in rows])
         for name, value in fill.items()
     }
-    return batch | {name: np.array([row[name] for row in rows]) for name in ("asked", "labels", "kinds", "whole")}
+    return batch | {name: np.array([row[name] for row in rows]) for name in whole}
 
 
 def named_objects(rows: list[dict[str, list[Any]]], scenes: list[Scene], masked: list[bool]) -> Batch:
@@ -145,22 +158,27 @@ def named_objects(rows: list[dict[str, list[Any]]], scenes: list[Scene], masked:
     }
 
 
+def packed_batch(scenes: list[Scene], pictures: list[dict[str, NDArray[Any]]], rows: list[dict[str, Any]]) -> Batch:
+    """Scenes, their `pictures.picture_row` and their `pack_row` as a batch."""
+    masked = [bool(picture["masked"]) for picture in pictures]
+    return stack(pictures) | pad_rows(rows) | named_objects(rows, scenes, masked)
+
+
 @dataclass(frozen=True)
-class PackedBatches:
-    """Batches of pictures with packed questions, to train the whole model.
+class AskedBatches:
+    """Random pictures with random questions, and the course that training takes through them.
 
     The beginning is easy (two or three objects, nothing hidden); masking then grows to its full share, and the slow
     types of question weigh more from the middle.
 
     Attributes:
         side: width and height in pixels of the resized picture.
-        grid: image tokens across and down.
+        grid: patches across and down that are labelled.
         seed: seed of training.
         steps: length of the phase.
         pictures: pictures in a batch.
         questions: questions for each picture.
         mix: what scenes are drawn; ``hidden`` is the final share of masked pictures and of masked questions.
-        weights: how often each type of question is asked.
     """
 
     side: int
@@ -170,21 +188,35 @@ class PackedBatches:
     pictures: int = 24
     questions: int = 12
     mix: Mix = Mix()  # noqa: RUF009 - frozen
-    weights: Weights = field(default_factory=lambda: WEIGHTS)
+
+    def hidden_share(self, fraction: float) -> float:
+        """Share of masked pictures, and of masked questions, after that part of the course."""
+        return self.mix.hidden * ramp(fraction, 0.2, 0.4)
+
+    def draw(
+        self, rng: np.random.Generator, fraction: float
+    ) -> Iterator[tuple[Scene, dict[str, NDArray[Any]], list[Question]]]:
+        """The pictures of one batch after that part of the course: the scene, its `picture_row`, its questions."""
+        share, late = self.hidden_share(fraction), ramp(fraction, 0.3, 0.5)
+        mix = replace(self.mix, most=3 if fraction < 0.1 else MOST)
+        weights = {kind: first + (last - first) * late for kind, (first, last) in _WEIGHTS.items()}
+        for _ in range(self.pictures):
+            scene, family = training_scene(rng, mix)
+            picture = picture_row(scene, self.side, self.grid, share, rng)
+            yield scene, picture, draw_questions(scene, family, self.questions, weights, rng)
+
+
+@dataclass(frozen=True)
+class PackedBatches(AskedBatches):
+    """Batches of pictures with packed questions, to train a whole decoder; one image token for each patch."""
 
     def __call__(self, step: int) -> Batch:
         """The batch of that step."""
-        rng = generator(self.seed, 1, step)
-        fraction = step / self.steps
-        share, late = self.mix.hidden * ramp(fraction, 0.2, 0.4), ramp(fraction, 0.3, 0.5)
-        mix = replace(self.mix, most=3 if fraction < 0.1 else MOST)
-        weights = {kind: first + (last - first) * late for kind, (first, last) in self.weights.items()}
-        prefix = [VOCABULARY[USER]] + [VOCABULARY[IMAGE]] * self.grid**2
+        rng, fraction = generator(self.seed, 1, step), step / self.steps
+        prefix, share = picture_prefix(self.grid), self.hidden_share(fraction)
         scenes, pictures, rows = [], [], []
-        for _ in range(self.pictures):
-            scene, family = training_scene(rng, mix)
+        for scene, picture, questions in self.draw(rng, fraction):
             scenes.append(scene)
-            pictures.append(picture_row(scene, self.side, self.grid, share, rng))
-            rows.append(pack_row(draw_questions(scene, family, self.questions, weights, rng), prefix, share, rng))
-        masked = [bool(picture["masked"]) for picture in pictures]
-        return stack(pictures) | pad_rows(rows) | named_objects(rows, scenes, masked)
+            pictures.append(picture)
+            rows.append(pack_row(questions, prefix, share, rng))
+        return packed_batch(scenes, pictures, rows)

@@ -20,11 +20,12 @@ from torch import Tensor, nn
 
 from chiasm.zoo.data import prior
 from chiasm.zoo.data.scenes import Scene
-from chiasm.zoo.data.words import IMAGE, USER, VOCABULARY
-from chiasm.zoo.recipes.decoders import scaled_steps, tapped
-from chiasm.zoo.recipes.llava import GRID, SIDE, build, encode, logits, processor
-from chiasm.zoo.recipes.losses import patch_heads, patch_loss, place_loss
-from chiasm.zoo.recipes.packing import named_objects, pack_row, pad_rows
+from chiasm.zoo.data.words import VOCABULARY
+from chiasm.zoo.recipes.building import GRID, SIDE, scaled_steps
+from chiasm.zoo.recipes.decoders import tapped
+from chiasm.zoo.recipes.llava import build, encode, logits, processor
+from chiasm.zoo.recipes.losses import PATCH_WEIGHT, PLACE_WEIGHT, patch_heads, patch_loss, place_loss, tower_loss
+from chiasm.zoo.recipes.packing import pack_row, packed_batch, picture_prefix
 from chiasm.zoo.recipes.pictures import Batch, generator, picture_row, ramp, stack
 from chiasm.zoo.recipes.training import Measures, Phase, Plan
 
@@ -44,8 +45,6 @@ JOINT_STEPS: Final = 1000
 KEPT: Final = (30, 60, 100, 170, 280, 450, 700, 1000)
 """Steps of the second phase after which `prior-growth` is kept."""
 
-_PATCH_WEIGHT: Final = 0.5
-_PLACE_WEIGHT: Final = 1.5
 _NAMED_WEIGHT: Final = 2.0
 _ALL_SHOWN: Final = 0.3
 """Part of the second phase after which all objects are there."""
@@ -102,7 +101,7 @@ class PriorBatches:
     def __call__(self, step: int) -> Batch:
         """The batch of that step; ``expected`` holds the token of each question's `prior.CANONICAL` answer."""
         rng, fraction = generator(self.seed, 1, step), step / self.steps
-        prefix = [VOCABULARY[USER]] + [VOCABULARY[IMAGE]] * GRID**2
+        prefix = picture_prefix(GRID)
         share = self.hidden * (_FIRST_HIDDEN + (1 - _FIRST_HIDDEN) * ramp(fraction, 0.2, 0.5))
         pictures, rows, scenes, expected = [], [], [], []
         for _ in range(self.pictures):
@@ -114,8 +113,7 @@ class PriorBatches:
             rows.append(pack_row(questions, prefix, share, rng))
             scenes.append(scene)
             expected.append([VOCABULARY[prior.CANONICAL[scene.items[number].shape]] for number in asked])
-        named = named_objects(rows, scenes, [bool(picture["masked"]) for picture in pictures])
-        return stack(pictures) | pad_rows(rows) | named | {"expected": np.array(expected)}
+        return packed_batch(scenes, pictures, rows) | {"expected": np.array(expected)}
 
 
 def _some(rng: np.random.Generator, scene: Scene, fraction: float) -> Scene:
@@ -127,9 +125,7 @@ def _some(rng: np.random.Generator, scene: Scene, fraction: float) -> Scene:
 
 
 def _tower_loss(model: Any, heads: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Measures]:
-    patches = encode(model, batch).patches
-    loss, measures = patch_loss(heads, batch, patches)
-    return loss + 2 * place_loss(heads["place"], batch, patches), measures
+    return tower_loss(heads, batch, encode(model, batch).patches)
 
 
 def _joint_loss(model: Any, heads: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Measures]:
@@ -147,7 +143,7 @@ def _joint_loss(model: Any, heads: Any, batch: dict[str, Tensor]) -> tuple[Tenso
         for head, layer in zip(heads["named"], states, strict=True)
         if len(rows)
     ]
-    place = _PLACE_WEIGHT * place_loss(heads["token place"], batch, seen.images)
+    place = PLACE_WEIGHT * place_loss(heads["token place"], batch, seen.images)
     place = place + _NAMED_WEIGHT * sum(errors) / len(states)
     answers = F.cross_entropy(given.flatten(0, 2), batch["labels"].flatten())
     shown, measures = patch_loss(heads, batch, seen.patches)
@@ -161,7 +157,7 @@ def _joint_loss(model: Any, heads: Any, batch: dict[str, Tensor]) -> tuple[Tenso
         ("expected", first == batch["expected"], clean),
     ):
         measures[name] = ((hits & cases).sum(), cases.sum())
-    return answers + _PATCH_WEIGHT * shown + place, measures
+    return answers + PATCH_WEIGHT * shown + place, measures
 
 
 def _plan(name: str, language: float, seed: int, steps_scale: float, kept: tuple[int, ...] = ()) -> Plan:

@@ -8,18 +8,9 @@ import torch
 from torch import Tensor
 
 from chiasm.zoo.answers import PlainProcessor
-from chiasm.zoo.data.words import END, PAD, VOCABULARY, tokenizer
-from chiasm.zoo.recipes.decoders import (
-    Recipe,
-    Seen,
-    ViewBatches,
-    at_answers,
-    chat_template,
-    scaled_steps,
-    view_of,
-    with_pictures,
-)
-from chiasm.zoo.recipes.losses import attention_mask, draw_weights, scaled
+from chiasm.zoo.data.words import VOCABULARY, tokenizer
+from chiasm.zoo.recipes.building import ENDS, draw_weights, image_processor, scaled, scaled_steps
+from chiasm.zoo.recipes.decoders import Recipe, Seen, ViewBatches, answer_logits, chat_template, view_of
 from chiasm.zoo.recipes.training import Plan
 
 NAME: Final = "qwen-shapes"
@@ -52,14 +43,12 @@ def processor() -> PlainProcessor:
 
     words = tokenizer(**_SPECIAL)
     words.chat_template = chat_template("<|vision_start|><|image_pad|><|vision_end|>")
-    pictures = Qwen2VLImageProcessorPil(
-        size={"shortest_edge": min(SIDES) ** 2, "longest_edge": max(SIDES) ** 2},
+    pictures = image_processor(
+        Qwen2VLImageProcessorPil,
+        {"shortest_edge": min(SIDES) ** 2, "longest_edge": max(SIDES) ** 2},
         patch_size=PATCH,
         merge_size=MERGE,
         temporal_patch_size=FRAMES,
-        resample=3,
-        image_mean=[0.5] * 3,
-        image_std=[0.5] * 3,
     )
     return PlainProcessor(pictures, words)
 
@@ -80,7 +69,6 @@ def build(width: int = 128, tower_width: int = 96, tower_layers: int = 4, layers
     from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
     ids = {name: len(VOCABULARY) + number for number, name in enumerate(_SPECIAL)}
-    ends = {"pad_token_id": VOCABULARY[PAD], "eos_token_id": VOCABULARY[END], "bos_token_id": None}
     head = width // heads
     sections = [head // 2 - 2 * (head // 6), head // 6, head // 6]  # time, height, width; half a head in all
     tower = {
@@ -110,7 +98,7 @@ def build(width: int = 128, tower_width: int = 96, tower_layers: int = 4, layers
             "mrope_section": sections,
             "mrope_interleaved": True,
         },
-        **ends,
+        **ENDS,
     }
     config = Qwen3VLConfig(
         vision_config=tower,
@@ -120,7 +108,7 @@ def build(width: int = 128, tower_width: int = 96, tower_layers: int = 4, layers
         vision_start_token_id=ids["vision_start_token"],
         vision_end_token_id=ids["vision_end_token"],
         tie_word_embeddings=False,
-        **ends,
+        **ENDS,
     )
     model = Qwen3VLForConditionalGeneration(config)
     draw_weights(model)
@@ -147,15 +135,8 @@ def logits(model: Any, batch: dict[str, Tensor], seen: Seen) -> Tensor:
     """Logits [batch, questions, 2, vocabulary] at the tokens that predict each answer and its end."""
     pictured = torch.zeros_like(batch["ids"], dtype=torch.bool)
     pictured[:, _FIRST : _FIRST + seen.images.shape[1]] = True
-    states = model.model.language_model(
-        inputs_embeds=with_pictures(model.get_input_embeddings()(batch["ids"]), seen.images, _FIRST),
-        attention_mask=attention_mask(batch["segments"], batch["hidden"]),
-        position_ids=batch["positions"],
-        visual_pos_masks=pictured,
-        deepstack_visual_embeds=[layer.flatten(0, 1) for layer in seen.layers],
-        use_cache=False,
-    ).last_hidden_state
-    return model.lm_head(at_answers(states, batch))
+    further = {"visual_pos_masks": pictured, "deepstack_visual_embeds": [f.flatten(0, 1) for f in seen.layers]}
+    return answer_logits(model, model.model.language_model, batch, seen, _FIRST, **further)
 
 
 def views(model: Any, processor: Any) -> tuple[tuple[Any, float], ...]:
@@ -177,13 +158,9 @@ def plan(seed: int = 0, steps_scale: float = 1.0) -> Plan:
     """
     torch.manual_seed(seed)
     model, own = build(), processor()
-    widths = (model.config.vision_config.hidden_size, model.config.text_config.hidden_size)
     tower, joint = scaled_steps(steps_scale, TOWER_STEPS, JOINT_STEPS)
     shown = views(model, own)
     recipe = Recipe(NAME, model, own, model.model.visual, model.model.language_model.layers[1:3], encode, logits)
     return recipe.plan(
-        seed,
-        widths,
-        (tower, ViewBatches(shown, seed, tower, packed=False, pictures=48)),
-        (joint, ViewBatches(shown, seed, joint, packed=True)),
+        ViewBatches(shown, seed, tower, packed=False, pictures=48), ViewBatches(shown, seed, joint, packed=True)
     )

@@ -7,10 +7,9 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from chiasm.zoo.data.words import END, PAD, VOCABULARY
-from chiasm.zoo.recipes.captioned import PATCH, PIXELS, TOKENS, caption_tokenizer
-from chiasm.zoo.recipes.contrastive import Tools, build_plan, sigmoid_loss
-from chiasm.zoo.recipes.losses import draw_weights
+from chiasm.zoo.recipes.building import draw_weights, image_processor
+from chiasm.zoo.recipes.captioned import TOKENS, caption_tokenizer
+from chiasm.zoo.recipes.contrastive import Tools, build_plan, sigmoid_loss, towers
 from chiasm.zoo.recipes.training import Plan
 
 NAME: Final = "siglip-captions"
@@ -26,21 +25,11 @@ def processor() -> Any:
     from transformers import SiglipProcessor
     from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
-    pictures = SiglipImageProcessorPil(
-        size={"height": PIXELS, "width": PIXELS},
-        resample=3,
-        do_resize=True,
-        do_normalize=True,
-        do_convert_rgb=True,
-        image_mean=[0.5] * 3,
-        image_std=[0.5] * 3,
-    )
+    pictures = image_processor(SiglipImageProcessorPil)
     return SiglipProcessor(image_processor=pictures, tokenizer=caption_tokenizer(attention_mask=False))
 
 
-def build(
-    width: int = 128, vision_layers: int = 3, text_layers: int = 3, heads: int = 4, projection: int | None = None
-) -> Any:
+def build(width: int = 128, vision_layers: int = 3, text_layers: int = 3, heads: int = 4) -> Any:
     """A SigLIP with fresh weights; draw them after `torch.manual_seed`.
 
     Args:
@@ -48,25 +37,14 @@ def build(
         vision_layers: layers of the vision tower, besides the pooling head, which is one more.
         text_layers: layers of the text tower.
         heads: attention heads everywhere.
-        projection: size of the text's vector, which must be the picture's; ``width`` if ``None``.
 
     Returns:
         A `SiglipModel`.
     """
     from transformers import SiglipConfig, SiglipModel
 
-    shared = {"hidden_size": width, "intermediate_size": 2 * width, "num_attention_heads": heads}
-    text = {
-        "vocab_size": len(VOCABULARY),
-        "num_hidden_layers": text_layers,
-        "max_position_embeddings": TOKENS,
-        "pad_token_id": VOCABULARY[PAD],
-        "bos_token_id": None,
-        "eos_token_id": VOCABULARY[END],
-        "projection_size": projection or width,
-    }
-    vision = {"num_hidden_layers": vision_layers, "image_size": PIXELS, "patch_size": PATCH}
-    model = SiglipModel(SiglipConfig(text_config=shared | text, vision_config=shared | vision))
+    text, vision = towers(width, vision_layers, text_layers, heads)
+    model = SiglipModel(SiglipConfig(text_config=text | {"projection_size": width}, vision_config=vision))
     draw_weights(model)
     with torch.no_grad():
         model.logit_scale.fill_(_LOGIT_SCALE)

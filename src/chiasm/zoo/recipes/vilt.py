@@ -18,23 +18,13 @@ from torch import Tensor
 
 from chiasm.zoo.data.phrases import ANSWERS
 from chiasm.zoo.data.words import PAD, VOCABULARY
-from chiasm.zoo.recipes.fusion import (
-    LONGEST,
-    QuestionBatches,
-    blocked,
-    question_tokenizer,
-    word_heads,
-    word_loss,
-)
-from chiasm.zoo.recipes.losses import draw_weights, patch_heads, patch_loss, place_loss, right_answers, scaled
+from chiasm.zoo.recipes.building import GRID, PATCH, SIDE, blocked, draw_weights, image_processor, scaled, scaled_steps
+from chiasm.zoo.recipes.fusion import LONGEST, QuestionBatches, answered_loss, question_tokenizer, word_heads
+from chiasm.zoo.recipes.losses import patch_heads, right_answers, tower_loss
 from chiasm.zoo.recipes.pictures import IGNORED, PictureBatches
 from chiasm.zoo.recipes.training import Measures, Phase, Plan
 
 NAME: Final = "vilt-shapes"
-PATCH: Final = 16
-SIDE: Final = 128
-"""Width and height of the picture that the model sees, in pixels."""
-GRID: Final = SIDE // PATCH
 PICTURE_STEPS: Final = 700
 PACKED_STEPS: Final = 1500
 JOINT_STEPS: Final = 500
@@ -44,9 +34,6 @@ SEES: Final = 3
 REFERS: Final = (4, 5)
 """Layers after which words say what they name."""
 
-_PATCH_WEIGHT: Final = 0.5
-_PLACE_WEIGHT: Final = 1.5
-_WORD_WEIGHT: Final = 0.5
 _LEAK_FROM: Final = 0.5
 """Share of the packed phase after which every other picture looks at its first question."""
 
@@ -56,9 +43,7 @@ def processor() -> Any:
     from transformers import ViltProcessor
     from transformers.models.vilt.image_processing_pil_vilt import ViltImageProcessorPil
 
-    pictures = ViltImageProcessorPil(
-        size={"shortest_edge": SIDE}, size_divisor=PATCH, resample=3, image_mean=[0.5] * 3, image_std=[0.5] * 3
-    )
+    pictures = image_processor(ViltImageProcessorPil, {"shortest_edge": SIDE}, size_divisor=PATCH)
     return ViltProcessor(pictures, question_tokenizer())
 
 
@@ -94,7 +79,7 @@ def build(width: int = 128, layers: int = 6, heads: int = 4) -> Any:
     return model
 
 
-def image_embeds(model: Any, pixels: Tensor) -> Tensor:
+def _image_embeds(model: Any, pixels: Tensor) -> Tensor:
     """What the library's forward pass embeds, without its draw of patches; the modality is not yet added.
 
     Args:
@@ -152,7 +137,7 @@ def _read(model: Any, first: Tensor) -> Tensor:
     return model.classifier(model.vilt.pooler(model.vilt.layernorm(first)[:, None]))
 
 
-def packed_mask(segments: Tensor, hidden: Tensor, patches: int, leak: Tensor) -> Tensor:
+def _packed_mask(segments: Tensor, hidden: Tensor, patches: int, leak: Tensor) -> Tensor:
     """Additive mask of rows of packed questions followed by the picture.
 
     Args:
@@ -177,9 +162,9 @@ def packed_states(model: Any, batch: dict[str, Tensor], leak: Tensor) -> States:
         batch: of `QuestionBatches`.
         leak: int64[batch], the question that the picture looks at, 0 for none.
     """
-    pictures = _with_modality(model, image_embeds(model, batch["pixels"]), 1)
+    pictures = _with_modality(model, _image_embeds(model, batch["pixels"]), 1)
     states = torch.cat([_text_embeds(model, batch["ids"], batch["positions"]), pictures], dim=1)
-    behind = _run(model, states, packed_mask(batch["segments"], batch["hidden"], pictures.shape[1], leak))
+    behind = _run(model, states, _packed_mask(batch["segments"], batch["hidden"], pictures.shape[1], leak))
     rows = torch.arange(len(states), device=states.device)[:, None]
     logits = _read(model, behind[-1][rows, batch["asked"]].flatten(0, 1)).view(*batch["asked"].shape, -1)
     return _states(behind, batch["ids"].shape[1], logits)
@@ -217,7 +202,7 @@ def joint_states(model: Any, pixels: Tensor, ids: Tensor, visible: Tensor) -> St
         ids: int64[rows, tokens].
         visible: bool[rows, tokens].
     """
-    pictures = _with_modality(model, image_embeds(model, pixels), 1)
+    pictures = _with_modality(model, _image_embeds(model, pixels), 1)
     pictures = pictures.repeat_interleave(len(ids) // len(pixels), dim=0)
     positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
     states = torch.cat([_text_embeds(model, ids, positions), pictures], dim=1)
@@ -227,21 +212,16 @@ def joint_states(model: Any, pixels: Tensor, ids: Tensor, visible: Tensor) -> St
 
 
 def _picture_loss(model: Any, heads: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Measures]:
-    states = _with_modality(model, image_embeds(model, batch["pixels"]), 1)
-    patches = _run(model, states, None, SEES)[-1][:, 1:]
-    loss, measures = patch_loss(heads["patch"], batch, patches)
-    return loss + 2 * place_loss(heads["patch"]["place"], batch, patches), measures
+    states = _with_modality(model, _image_embeds(model, batch["pixels"]), 1)
+    return tower_loss(heads["patch"], batch, _run(model, states, None, SEES)[-1][:, 1:])
 
 
 def _all_losses(
     heads: Any, batch: dict[str, Tensor], words: dict[str, Tensor], states: States
 ) -> tuple[Tensor, Measures]:
     answers = F.cross_entropy(states.logits.float().flatten(0, 1), batch["labels"].flatten())
-    shown, measures = patch_loss(heads["patch"], batch, states.seen)
-    place = place_loss(heads["patch"]["place"], batch, states.seen)
-    named, counts = word_loss(heads["word"], words, states.referred)
-    loss = answers + _PATCH_WEIGHT * shown + _PLACE_WEIGHT * place + _WORD_WEIGHT * named
-    return loss, measures | counts | right_answers(states.logits.argmax(-1) == batch["labels"], batch)
+    loss, measures = answered_loss(heads, batch, answers, patches=states.seen, words=words, states=states.referred)
+    return loss, measures | right_answers(states.logits.argmax(-1) == batch["labels"], batch)
 
 
 def _packed_loss(model: Any, heads: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Measures]:
@@ -268,7 +248,7 @@ def plan(seed: int = 0, steps_scale: float = 1.0) -> Plan:
     model = build()
     width = model.config.hidden_size
     heads = torch.nn.ModuleDict({"patch": patch_heads(width), "word": word_heads(width)})
-    alone, packed, joint = (max(1, round(steps * steps_scale)) for steps in (PICTURE_STEPS, PACKED_STEPS, JOINT_STEPS))
+    alone, packed, joint = scaled_steps(steps_scale, PICTURE_STEPS, PACKED_STEPS, JOINT_STEPS)
     everything = [*model.parameters(), *heads.parameters()]
     own = model.vilt.embeddings
     lower = [own.cls_token, own.position_embeddings, *own.patch_embeddings.parameters()]
