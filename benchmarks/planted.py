@@ -4,7 +4,8 @@ For correctly answered questions whose deciding object and words are known: is t
 and is (deciding word, patch on the object) among the three strongest cross-modal pairs?
 
 ``--exact`` takes all 65,536 values of games of 16 players instead of an estimate; only question types that the model
-knows are asked. ``--results FILE`` keeps one line a sample, from which a broken-off run goes on.
+knows are asked, and questions that no cut brings to 16 players are left out and counted. ``--results FILE`` keeps one
+line a sample, from which a broken-off run goes on.
 """
 
 from __future__ import annotations
@@ -171,9 +172,17 @@ def explain(model: Adapter, sample: Sample, settings: Settings) -> tuple[Explana
 
 
 def lines_of(
-    model: Adapter, kind: str, n: int, settings: Settings, known: dict[str, dict[str, Any]]
+    model: Adapter, kind: str, n: int, settings: Settings, known: dict[str, dict[str, Any]], *, uncut: list[str]
 ) -> Iterator[dict[str, Any]]:
     """One line for each of the first n correctly answered samples; those that are known are not computed again.
+
+    Args:
+        model: is asked and explained.
+        kind: question type.
+        n: how many lines.
+        settings: how samples are explained.
+        known: lines of earlier runs, as `read_lines` gives them.
+        uncut: takes the correctly answered samples that no cut brings to 16 players.
 
     Raises:
         SystemExit: the model is so often wrong that 4 n samples do not hold n such.
@@ -184,7 +193,9 @@ def lines_of(
         if line is None and right(model, sample):
             began = time.monotonic()
             explained = explain(model, sample, settings)
-            if explained is not None:
+            if explained is None:
+                uncut.append(str(sample.id))
+            else:
                 explanation, match, players = explained
                 planted = on_truth(match)
                 line = {
@@ -200,22 +211,25 @@ def lines_of(
         found += 1
         if found == n:
             return
-    raise SystemExit(f"Fewer than {n} of {4 * n} {kind} questions could be used.")
+    raise SystemExit(
+        f"Fewer than {n} of {4 * n} {kind} questions could be used ({len(uncut)} not cut into 16 players)."
+    )
 
 
-def summary(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Shares of hits over samples of one question type, and the shares that chance gives."""
+def summary(lines: Sequence[dict[str, Any]], uncut: Sequence[str]) -> dict[str, Any]:
+    """Shares of hits over samples of one question type, the shares that chance gives, and how many were left out."""
     names = list(Hits.__dataclass_fields__)
     return {
         "shares": {name: float(np.mean([line["hits"][name] for line in lines])) for name in names},
         "chance": {name: float(np.mean([line["chance"][name] for line in lines])) for name in names},
         "n": len(lines),
+        "left out": len(uncut),
         "seconds": round(sum(line["seconds"] for line in lines), 1),
     }
 
 
 def table(results: dict[tuple[str, str], dict[str, Any]]) -> str:
-    """The results as a Markdown table: share [95 % interval] (chance)."""
+    """The results as a Markdown table: share [95 % interval] (chance); left out: questions not cut into 16 players."""
     lines = [
         "| model | type | n | supporting patch | largest patch (±) | supporting word | pair in top 3 | first pair |",
         "|---|---|--:|--:|--:|--:|--:|--:|",
@@ -225,15 +239,32 @@ def table(results: dict[tuple[str, str], dict[str, Any]]) -> str:
         for name, share in result["shares"].items():
             low, high = wilson(share, result["n"])
             cells.append(f"{share:.2f} [{low:.2f}, {high:.2f}] ({result['chance'][name]:.2f})")
-        lines.append(f"| {model} | {kind} | {result['n']} | {' | '.join(cells)} |")
+        count = f"{result['n']}" + (f" ({result['left out']} left out)" if result["left out"] else "")
+        lines.append(f"| {model} | {kind} | {count} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def read_lines(file: Path | None, head: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Lines of earlier runs with the same model and settings, by question type and sample."""
+    """Lines of earlier runs with the same model and settings, by question type and sample.
+
+    A last line that a crash tore is cut off the file, so that the next one does not go on in the middle of it.
+
+    Raises:
+        SystemExit: another line is not JSON.
+    """
     if file is None or not file.exists():
         return {}
-    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+    *whole, torn = file.read_bytes().split(b"\n")
+    lines = []
+    for number, text in enumerate(whole, start=1):
+        try:
+            lines.append(json.loads(text))
+        except ValueError as error:
+            raise SystemExit(f"Line {number} of {file} is not JSON: remove it, or name another file.") from error
+    if torn:
+        sys.stderr.write(f"{file}: the last line is torn and is measured again\n")
+        with file.open("r+b") as out:
+            out.truncate(file.stat().st_size - len(torn))
     return {f"{line['kind']} {line['sample']}": line for line in lines if line["of"] == head}
 
 
@@ -247,14 +278,15 @@ def measure(name: str, kinds: Sequence[str], n: int, settings: Settings, file: P
         if kind not in known_types:
             sys.stderr.write(f"{name} is right on fewer than 90 % of {kind} questions: left out\n")
             continue
-        lines = []
-        for line in lines_of(model, kind, n, settings, known):
+        lines: list[dict[str, Any]] = []
+        uncut: list[str] = []
+        for line in lines_of(model, kind, n, settings, known, uncut=uncut):
             if file is not None and f"{kind} {line['sample']}" not in known:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 with file.open("a", encoding="utf-8") as out:
                     out.write(json.dumps({"of": head, **line}) + "\n")
             lines.append(line)
-        results[kind] = summary(lines)
+        results[kind] = summary(lines, uncut)
         sys.stderr.write(f"{name} {kind}: {results[kind]}\n")
     return results
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds the wheel, looks whether the zoo's weights are in it, installs it in an empty environment and explains a sample
-# of the zoo from outside the checkout. Takes some minutes: torch is installed anew.
+# Builds the wheel, looks whether the zoo's weights and nothing else are in it, installs it in an empty environment, loads
+# every model there and explains a sample of the zoo, from outside the checkout. Takes some minutes: torch is installed anew.
 #   sh scripts/wheel.sh              all of it
 #   sh scripts/wheel.sh --no-install the wheel and what is in it
 set -eu
@@ -36,6 +36,11 @@ for model, files in released.items():
     for name in ("README.md", "accuracy.json"):
         if weights + f"{model}/{name}" not in inside:
             sys.exit(f"{weights}{model}/{name} is not in the wheel")
+# Beside what loads and is checked: the card, and what was measured.
+listed = {f"{weights}{model}/{name}" for model, files in released.items() for name in (*files, "README.md", "accuracy.json")}
+stray = sorted(name for name in inside if name.startswith(weights) and name not in listed | {weights + "checksums.json"})
+if stray:
+    sys.exit(f"the wheel holds files of weights that {weights}checksums.json does not list: {stray[:5]}")
 outside = sorted(name for name in inside if not name.startswith("chiasm/") and ".dist-info/" not in name)
 if outside:
     sys.exit(f"the wheel holds what is no part of the package: {outside[:5]}")
@@ -60,7 +65,7 @@ from chiasm.zoo import catalog, datasets
 if not Path(chiasm.__file__).is_relative_to(sys.prefix):
     sys.exit(f"this is not the wheel: {chiasm.__file__}")
 for name in catalog.loadable():
-    catalog.verify(name)
+    chiasm.load(f"zoo:{name}")  # which refuses files that are not the released ones
 for name in datasets:
     chiasm.dataset(f"zoo:{name}", n=1, seed=0)
 sample = chiasm.dataset("zoo:shapes", n=1, seed=0, types=["colour"])[0]

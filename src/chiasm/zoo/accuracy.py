@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +26,37 @@ SEEDS: Final = (1000, 1001, 1002)
 PER_TYPE: Final = 300
 """Samples of each question type and seed behind the published numbers."""
 NOTHING_HIDDEN: Final = "nothing hidden"
-_BINS: Final = 15
+ALL_TYPES: Final = "all types"
+"""Key of a calibration over all types together."""
+BINS: Final = 15
+"""Of the expected calibration error, of equal width."""
+_DRAWS: Final = 200
 
 #: pictures and questions → answers, and the probability that the model gives each: list[n], float64[n]
 Answers = Callable[[Sequence[Image.Image], Sequence[str]], tuple[list[str], NDArray[np.float64]]]
+#: whether each answer is right, and its probability: bool[n], float64[n]
+Hits = tuple[NDArray[np.bool_], NDArray[np.float64]]
 #: data set → question type → share of right answers for each seed
 Shares = dict[str, dict[str, list[float]]]
+#: data set → question type → hits for each seed
+Judged = dict[str, dict[str, list[Hits]]]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How well the probabilities of answers say how often they are right.
+
+    Attributes:
+        n: how many answers.
+        confidence: mean probability of the given answer.
+        error: expected calibration error, `BINS` bins.
+        floor: the error that a perfectly calibrated model of the same probabilities would show on as many answers.
+    """
+
+    n: int
+    confidence: float
+    error: float
+    floor: float
 
 
 @dataclass(frozen=True)
@@ -39,28 +65,101 @@ class Row:
 
     Attributes:
         hidden: what was hidden.
-        accuracy: share of right answers by question type; each type has as many samples as any other.
-        confidence: mean probability of the given answer; ``None`` for models that give none.
-        calibration_error: expected calibration error over all types, 15 bins of equal width, or ``None``.
+        accuracy: share of right answers by question type, mean over the seeds.
+        calibration: of all types together (`ALL_TYPES`) or of each; empty where nothing can be told.
     """
 
     hidden: str
     accuracy: dict[str, float]
-    confidence: float | None = None
-    calibration_error: float | None = None
+    calibration: dict[str, Calibration]
 
 
-def calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_], bins: int = _BINS) -> float:
-    """Expected calibration error (Guo et al. 2017, eq. 3) with bins of equal width.
+@dataclass(frozen=True)
+class Report:
+    """What was measured of a model; `accuracy.json` holds it.
+
+    Attributes:
+        model: its name.
+        weights: SHA-256 of the weights it was measured with.
+        n: samples of each question type and seed.
+        seeds: of the data.
+        accuracy: data set → question type → share of right answers for each seed.
+        hidden: data set → accuracy and calibration by amount of masking, over all seeds.
+        hidden_n: data set → samples of each question type and seed behind its rows with something hidden.
+        removal: for models of **prior**, way to remove the picture → share of changed answers for each seed.
+    """
+
+    model: str
+    weights: str
+    n: int
+    seeds: list[int]
+    accuracy: Shares
+    hidden: dict[str, list[Row]]
+    hidden_n: dict[str, int]
+    removal: dict[str, list[float]] = field(default_factory=dict)
+
+    def as_json(self) -> str:
+        """The report as JSON, numbers to six places."""
+        return json.dumps(rounded(asdict(self)), indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Report:
+        """What `as_json` wrote."""
+        found = json.loads(text)
+        hidden = {
+            data: [
+                Row(**(row | {"calibration": {key: Calibration(**one) for key, one in row["calibration"].items()}}))
+                for row in rows
+            ]
+            for data, rows in found["hidden"].items()
+        }
+        return cls(**(found | {"hidden": hidden}))
+
+
+def rounded(value: Any) -> Any:
+    """Numbers to six places, in lists and dictionaries too."""
+    if isinstance(value, float | np.floating):
+        return round(float(value), 6)
+    if isinstance(value, dict):
+        return {key: rounded(one) for key, one in value.items()}
+    return [rounded(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _bin_of(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+
+
+def calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
+    """Expected calibration error (Guo et al. 2017, eq. 3) with `BINS` bins of equal width.
 
     Args:
         confidence: float[n], probability of the given answer.
         right: bool[n], whether it is the right one.
-        bins: number of bins.
     """
-    which = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = np.bincount(which, weights=confidence - right, minlength=bins)
+    gaps = np.bincount(_bin_of(confidence), weights=confidence - right, minlength=BINS)
     return float(np.abs(gaps).sum() / len(confidence))
+
+
+def calibration_floor(confidence: NDArray[np.float64], seed: int = 0) -> float:
+    """Mean calibration error of a perfectly calibrated model: answers are right with just these probabilities.
+
+    With few answers chance alone makes an error; one that is not above this floor tells of no fault.
+
+    Args:
+        confidence: float[n], probability of the given answer.
+        seed: of the simulation.
+    """
+    ordered = np.sort(confidence)
+    starts = np.flatnonzero(np.diff(_bin_of(ordered), prepend=-1))
+    right = np.random.default_rng(seed).random((_DRAWS, len(ordered))) < ordered
+    gaps = np.add.reduceat(ordered - right, starts, axis=1)
+    return float(np.abs(gaps).sum(axis=1).mean() / len(ordered))
+
+
+def calibration(right: NDArray[np.bool_], confidence: NDArray[np.float64]) -> Calibration:
+    """Calibration of some answers, bool[n] and float64[n]."""
+    error, floor = calibration_error(confidence, right), calibration_floor(confidence)
+    return Calibration(len(right), float(confidence.mean()), error, floor)
 
 
 def hide_image(picture: Image.Image, fraction: float, rng: np.random.Generator) -> Image.Image:
@@ -112,7 +211,7 @@ def draw(data: str, kind: str, n: int, seed: int) -> list[Sample]:
     raise UnknownName("question type of 'prior'", kind, ("unbiased", "expected", "against"))
 
 
-def hits(answers: Answers, samples: Sequence[Sample]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+def hits(answers: Answers, samples: Sequence[Sample]) -> Hits:
     """Whether each answer is the right one, bool[n], and its probability, float64[n]."""
     given, confidence = answers(
         [sample["image"].data for sample in samples], [sample["text"].data for sample in samples]
@@ -120,13 +219,13 @@ def hits(answers: Answers, samples: Sequence[Sample]) -> tuple[NDArray[np.bool_]
     return np.array([answer == sample.answer for answer, sample in zip(given, samples, strict=True)]), confidence
 
 
-def measure(
+def judge(
     models: Mapping[str, tuple[Answers, Mapping[str, Sequence[str]]]],
     n: int = PER_TYPE,
     seeds: Sequence[int] = SEEDS,
     tell: Callable[[str], None] = lambda _: None,
-) -> dict[str, Shares]:
-    """Accuracy of several models by question type, all on the same samples, each drawn once.
+) -> dict[str, Judged]:
+    """Hits of several models by question type, all on the same samples, each drawn once.
 
     Args:
         models: name → how it answers, and data set → question types.
@@ -135,13 +234,13 @@ def measure(
         tell: is told what is being measured.
 
     Returns:
-        Name → shares.
+        Name → hits.
 
     Raises:
         UnknownName: there is no such data set or type.
         InvalidInput: ``n`` is below 1.
     """
-    found: dict[str, Shares] = {name: {data: {} for data in types} for name, (_, types) in models.items()}
+    found: dict[str, Judged] = {name: {data: {} for data in types} for name, (_, types) in models.items()}
     asked = dict.fromkeys((data, kind) for _, types in models.values() for data in types for kind in types[data])
     for data, kind in asked:
         tell(f"{data}: {kind}")
@@ -149,9 +248,16 @@ def measure(
             samples = draw(data, kind, n, seed)
             for name, (answers, types) in models.items():
                 if kind in types.get(data, ()):
-                    right, _ = hits(answers, samples)
-                    found[name][data].setdefault(kind, []).append(float(right.mean()))
+                    found[name][data].setdefault(kind, []).append(hits(answers, samples))
     return found
+
+
+def shares(judged: Judged) -> Shares:
+    """Share of right answers by data set, question type and seed."""
+    return {
+        data: {kind: [float(right.mean()) for right, _ in several] for kind, several in kinds.items()}
+        for data, kinds in judged.items()
+    }
 
 
 def amounts() -> list[tuple[str, float, float]]:
@@ -163,32 +269,48 @@ def amounts() -> list[tuple[str, float, float]]:
     ]
 
 
-def masked(answers: Answers, data: str, kinds: Sequence[str], n: int = PER_TYPE, seed: int = SEEDS[0]) -> list[Row]:
-    """Accuracy and calibration by amount of masking, on samples of one seed.
+def row(hidden: str, found: Mapping[str, Sequence[Hits]], *, by_type: bool = False) -> Row:
+    """Accuracy and calibration with one amount of masking.
+
+    Args:
+        hidden: what was hidden.
+        found: question type → hits for each seed.
+        by_type: whether each type has a calibration of its own, for types whose faults would cancel out.
+    """
+    joined = {kind: (_joined(several, 0), _joined(several, 1)) for kind, several in found.items()}
+    groups = joined if by_type else {ALL_TYPES: (_joined(joined.values(), 0), _joined(joined.values(), 1))}
+    accuracy = {kind: float(np.mean([right.mean() for right, _ in several])) for kind, several in found.items()}
+    return Row(hidden, accuracy, {name: calibration(*one) for name, one in groups.items()})
+
+
+def _joined(several: Iterable[Hits], which: int) -> NDArray[Any]:
+    return np.concatenate([one[which] for one in several])
+
+
+def masked(
+    answers: Answers, data: str, kinds: Sequence[str], n: int, seeds: Sequence[int] = SEEDS
+) -> dict[str, dict[str, list[Hits]]]:
+    """Hits with parts hidden.
 
     Args:
         answers: how the model answers.
         data: the data set.
         kinds: question types.
-        n: samples of each type.
-        seed: of the samples, and for what is hidden.
+        n: samples of each type and seed.
+        seeds: of the samples, and for what is hidden.
 
     Returns:
-        One row for each of `amounts`.
+        Each of `amounts` but the first → question type → hits for each seed.
     """
-    samples = {kind: draw(data, kind, n, seed) for kind in kinds}
-    rows = []
-    for name, of_image, of_text in amounts():
-        rng = np.random.default_rng(seed)
-        found = {
-            kind: hits(answers, [_hide(sample, of_image, of_text, rng) for sample in several])
-            for kind, several in samples.items()
-        }
-        right = np.concatenate([one for one, _ in found.values()])
-        confidence = np.concatenate([one for _, one in found.values()])
-        accuracy = {kind: float(one.mean()) for kind, (one, _) in found.items()}
-        rows.append(Row(name, accuracy, float(confidence.mean()), calibration_error(confidence, right)))
-    return rows
+    found: dict[str, dict[str, list[Hits]]] = {}
+    for seed in seeds:
+        samples = {kind: draw(data, kind, n, seed) for kind in kinds}
+        for name, of_image, of_text in amounts()[1:]:
+            rng = np.random.default_rng(seed)
+            for kind, several in samples.items():
+                hidden = [_hide(sample, of_image, of_text, rng) for sample in several]
+                found.setdefault(name, {}).setdefault(kind, []).append(hits(answers, hidden))
+    return found
 
 
 def _hide(sample: Sample, of_image: float, of_text: float, rng: np.random.Generator) -> Sample:

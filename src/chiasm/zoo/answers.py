@@ -116,7 +116,7 @@ def chat_inputs(processor: Any, pictures: Sequence[Image.Image], texts: Sequence
 
 
 def decoder_answers(
-    model: Any, processor: Any, pictures: Sequence[Image.Image], texts: Sequence[str], batch: int = 100
+    model: Any, processor: Any, pictures: Sequence[Image.Image], texts: Sequence[str], batch: int = 25
 ) -> tuple[list[str], NDArray[np.float64]]:
     """The most probable next token over the whole vocabulary, and its probability, for each question.
 
@@ -125,7 +125,7 @@ def decoder_answers(
         processor: its processor (see `load`).
         pictures: one for each question.
         texts: questions.
-        batch: questions in one forward pass.
+        batch: questions in one forward pass; as many fit the caches of a processor.
 
     Returns:
         Answers, and float64[questions].

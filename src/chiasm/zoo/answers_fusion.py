@@ -14,7 +14,7 @@ Answers = tuple[list[str], NDArray[np.float64]]
 
 
 def vilt_answers(
-    model: Any, processor: Any, pictures: Sequence[Image.Image], texts: Sequence[str], batch: int = 100
+    model: Any, processor: Any, pictures: Sequence[Image.Image], texts: Sequence[str], batch: int = 50
 ) -> Answers:
     """The most probable label of the classifier (softmax over all), by the library's whole forward pass.
 
@@ -42,7 +42,7 @@ def vilt_answers(
 
 
 def blip_answers(
-    model: Any, processor: Any, pictures: Sequence[Image.Image], texts: Sequence[str], batch: int = 100
+    model: Any, processor: Any, pictures: Sequence[Image.Image], texts: Sequence[str], batch: int = 50
 ) -> Answers:
     """The first word that the decoder would write, greedily over its whole vocabulary, and its probability.
 

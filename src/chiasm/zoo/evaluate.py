@@ -12,45 +12,39 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
-from chiasm.core.errors import ChiasmError
-from chiasm.zoo import catalog
-from chiasm.zoo.accuracy import GRID, PER_TYPE, SEEDS, Answers, Row, Shares, amounts, masked, measure
-from chiasm.zoo.table import CARD, DOCS, detail, overview, write_between
+from chiasm.core.errors import ChiasmError, InvalidInput, ModelError
+from chiasm.zoo import catalog, prior_report
+from chiasm.zoo.accuracy import (
+    BINS,
+    GRID,
+    NOTHING_HIDDEN,
+    PER_TYPE,
+    SEEDS,
+    Answers,
+    Judged,
+    Report,
+    Row,
+    Shares,
+    judge,
+    masked,
+    rounded,
+    row,
+    shares,
+)
+from chiasm.zoo.table import CARD, DOCS, between, cell, detail, markdown, overview, write_between
 
 CAPTIONS: Final = "captions"
 """The data set of models that compare a picture with a text instead of answering."""
 QUICK: Final = 40
 """Samples of each question type and seed when all models are measured at once: some three minutes on a core."""
-_MASKED: Final = ("shapes", "digits", "prior", CAPTIONS)
+_MASKED: Final = ("shapes", "digits", "prior")
 """Data sets that are measured with things hidden too; the photographs of shapes and digits would add little."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """What was measured of a model; `accuracy.json` holds it.
-
-    Attributes:
-        model: its name.
-        weights: SHA-256 of the weights it was measured with.
-        n: samples of each question type and seed.
-        seeds: of the data.
-        accuracy: data set → question type → share of right answers for each seed.
-        hidden: data set → accuracy and calibration by amount of masking, on the first seed and a third of the samples.
-    """
-
-    model: str
-    weights: str
-    n: int
-    seeds: list[int]
-    accuracy: Shares
-    hidden: dict[str, list[Row]]
+_BY_TYPE: Final = ("prior",)
+"""Data sets whose types are calibrated one by one: a shortcut is certain of all, and wrong on one of them."""
 
 
 def answers_of(folder: Path, device: str = "cpu") -> Answers:
@@ -61,19 +55,29 @@ def answers_of(folder: Path, device: str = "cpu") -> Answers:
         device: where the model goes.
 
     Raises:
-        InvalidInput: the folder holds no model.
+        ModelError: the folder holds no model, or one of an unknown class.
     """
     from chiasm.zoo import answers
 
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    kind = str(config["architectures"][0])
+    kind = _architecture(folder)
     if kind.endswith("ForQuestionAnswering"):
         from chiasm.zoo import answers_fusion
 
-        model, processor = _load_fusion(folder, kind, device)
-        return partial(answers_fusion.ANSWERS[kind], model, processor)
-    model, processor = answers.load(folder, device)
-    return partial(answers.decoder_answers, model, processor)
+        if kind not in answers_fusion.ANSWERS:
+            raise ModelError(f"{folder} holds a {kind}, and answers are read off {', '.join(answers_fusion.ANSWERS)}.")
+        return partial(answers_fusion.ANSWERS[kind], *_load_fusion(folder, kind, device))
+    return partial(answers.decoder_answers, *answers.load(folder, device))
+
+
+def _architecture(folder: Path) -> str:
+    """Class of the model in a folder."""
+    for file in ("config.json", "model.safetensors"):
+        if not (folder / file).is_file():
+            raise ModelError(f"{folder} holds no model: there is no {file}. Give a folder that a training wrote.")
+    names = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures")
+    if not names:
+        raise ModelError(f"{folder / 'config.json'} names no architecture. Give a folder that a training wrote.")
+    return str(names[0])
 
 
 def _load_fusion(folder: Path, kind: str, device: str) -> tuple[Any, Any]:
@@ -83,22 +87,12 @@ def _load_fusion(folder: Path, kind: str, device: str) -> tuple[Any, Any]:
     return model.to(device).eval(), transformers.AutoProcessor.from_pretrained(folder)
 
 
-def _captions(
-    folder: Path, kinds: Sequence[str], n: int, seed: int, hidden: tuple[float, float] = (0.0, 0.0)
-) -> dict[str, float]:
-    """Kind of negative → share of pairs in which the true caption wins, on n pictures."""
-    from chiasm.zoo.caption_accuracy import caption_accuracy
-
-    found = caption_accuracy(folder, n, seed, hide_image=hidden[0], hide_text=hidden[1])
-    return {kind: found[kind] for kind in kinds if kind in found}
-
-
 def _tell(line: str) -> None:
     sys.stderr.write(f"{line}\n")
 
 
 def shares_of(folders: Mapping[str, Path], n: int, seeds: Sequence[int], device: str = "cpu") -> dict[str, Shares]:
-    """Accuracy of models by data set and question type.
+    """Accuracy of models by data set and question type; each model is loaded once.
 
     Args:
         folders: name of the catalogue → where its weights lie.
@@ -108,6 +102,9 @@ def shares_of(folders: Mapping[str, Path], n: int, seeds: Sequence[int], device:
 
     Returns:
         Name → shares, in the order of ``folders``.
+
+    Raises:
+        ModelError: a folder holds no model.
     """
     asked = {name: _types(name) for name in folders}
     answering = {
@@ -115,43 +112,67 @@ def shares_of(folders: Mapping[str, Path], n: int, seeds: Sequence[int], device:
         for name, folder in folders.items()
         if CAPTIONS not in asked[name]
     }
-    found = measure(answering, n, seeds, _tell)
+    found = {name: shares(judged) for name, judged in judge(answering, n, seeds, _tell).items()}
     for name, folder in folders.items():
         if CAPTIONS in asked[name]:
+            from chiasm.zoo import caption_accuracy
+
             _tell(f"{CAPTIONS}: {name}")
-            each = [_captions(folder, asked[name][CAPTIONS], n, seed) for seed in seeds]
-            found[name] = {CAPTIONS: {kind: [one[kind] for one in each] for kind in each[0]}}
+            loaded = caption_accuracy.load(folder, device)
+            each = [caption_accuracy.caption_accuracy(loaded, n, seed) for seed in seeds]
+            kinds = [kind for kind in asked[name][CAPTIONS] if all(kind in one for one in each)]
+            found[name] = {CAPTIONS: {kind: [one[kind] for one in each] for kind in kinds}}
     return {name: found[name] for name in folders}
 
 
 def report(name: str, folder: Path, n: int = PER_TYPE, seeds: Sequence[int] = SEEDS, device: str = "cpu") -> Report:
-    """Everything that is measured of one model.
+    """Everything that is measured of one model, which is loaded once; numbers to six places.
 
     Args:
         name: in the catalogue.
         folder: where its weights lie.
         n: samples of each question type and seed.
-        seeds: of the data; on the first and a third of its samples things are hidden.
+        seeds: of the data.
         device: where the model goes.
+
+    Raises:
+        ModelError: the folder holds no model.
     """
-    shares: Shares = _rounded(shares_of({name: folder}, n, seeds, device)[name])  # as they are stored: tables agree
-    hidden: dict[str, list[Row]] = {}
-    few = _of_hidden(n)
-    for data in shares:
-        if data == CAPTIONS:
-            kinds = _types(name)[data]
-            hidden[data] = [
-                Row(what, _captions(folder, kinds, few, seeds[0], (of_image, of_text)))
-                for what, of_image, of_text in amounts()
-            ]
-        elif data in _MASKED:
-            hidden[data] = masked(answers_of(folder, device), data, _types(name)[data], few, seeds[0])
-    return Report(name, catalog.weights_checksum(folder), n, list(seeds), shares, hidden)
+    types = _types(name)
+    few = {data: _of_hidden(data, n, len(kinds)) for data, kinds in types.items() if data in (*_MASKED, CAPTIONS)}
+    removal: dict[str, list[float]] = {}
+    _architecture(folder)
+    if CAPTIONS in types:
+        from chiasm.zoo import caption_accuracy
+
+        loaded = caption_accuracy.load(folder, device)
+        whole, rows = caption_accuracy.caption_rows(loaded, types[CAPTIONS], n, seeds)
+        accuracy, hidden = {CAPTIONS: whole}, {CAPTIONS: rows}
+    else:
+        answers = answers_of(folder, device)
+        judged = judge({name: (answers, types)}, n, seeds, _tell)[name]
+        accuracy, hidden = shares(judged), _hidden_rows(answers, judged, few, seeds)
+        if "prior" in types:
+            removal = prior_report.removal(prior_report.answerer(answers), n, seeds)
+    found = Report(name, catalog.weights_checksum(folder), n, list(seeds), accuracy, hidden, few, removal)
+    return Report.from_json(found.as_json())  # rounded as they are stored: tables agree
 
 
-def _of_hidden(n: int) -> int:
-    """Samples behind each of the nine rows with parts hidden: fewer, or they would take nine times as long."""
-    return max(1, n // 3)
+def _hidden_rows(
+    answers: Answers, judged: Judged, few: Mapping[str, int], seeds: Sequence[int]
+) -> dict[str, list[Row]]:
+    """Data set → one row for each amount of masking; the first is of all answers to whole samples."""
+    rows: dict[str, list[Row]] = {}
+    for data, n in few.items():
+        _tell(f"{data}: parts hidden")
+        found = {NOTHING_HIDDEN: judged[data]} | masked(answers, data, list(judged[data]), n, seeds)
+        rows[data] = [row(what, of, by_type=data in _BY_TYPE) for what, of in found.items()]
+    return rows
+
+
+def _of_hidden(data: str, n: int, types: int) -> int:
+    """Samples of each type and seed behind rows with parts hidden: fewer of slow models, for eight rows take long."""
+    return n if data == CAPTIONS else max(1, n // types)
 
 
 def _types(name: str) -> dict[str, tuple[str, ...]]:
@@ -161,24 +182,37 @@ def _types(name: str) -> dict[str, tuple[str, ...]]:
 def text_of(found: Report) -> str:
     """A report as Markdown."""
     seeds = ", ".join(map(str, found.seeds))
-    each = " pictures for each model" if CAPTIONS in found.accuracy else " for each question type"
+    each = " pictures for each" if CAPTIONS in found.accuracy else " for each question type and"
     note = (
-        f"Per cent right on held-out samples, {found.n}{each} and seed of data ({seeds}): mean, and from which seed to "
-        f"which."
+        f"Per cent right on held-out samples, {found.n}{each} seed of data ({seeds}): mean, and from which "
+        "seed to which."
     )
-    pieces = [note, overview({found.model: found.accuracy})]
+    pieces = [f"SHA-256 of `model.safetensors`: `{found.weights}`.", note, overview({found.model: found.accuracy})]
     for data, rows in found.hidden.items():
         how = (
-            f"seed {found.seeds[0]}, {_of_hidden(found.n)}{each}; cells of a {GRID} × {GRID} grid filled with the "
-            f"picture's mean colour, words replaced by `<mask>`"
+            f"the same seeds, {found.hidden_n[data]}{each} seed, {found.n} where nothing is hidden; cells of a "
+            f"{GRID} × {GRID} grid filled with the picture's mean colour, words replaced by `<mask>`"
         )
         pieces.append(f"**{data}, with parts hidden** ({how})\n\n{detail(rows)}")
-    if any(row.confidence is not None for rows in found.hidden.values() for row in rows):
-        pieces.append(
-            'Per cent throughout. "Confidence" is the mean probability of the given answer; "calibration error" the '
-            "expected one over 15 bins of equal width, all types together."
-        )
+    pieces.append(_legend(found))
+    if found.removal:
+        lines = [[way, cell(several)] for way, several in found.removal.items()]
+        how = f"the same seeds, {found.n} questions each whose answer language predicts; of the right answers"
+        pieces += [f"**prior, with the picture removed** ({how})", markdown(["removed by", "changed"], lines)]
+        if found.model in prior_report.TWINS:
+            pieces.append(prior_report.NOTE)
     return "\n\n".join(pieces)
+
+
+def _legend(found: Report) -> str:
+    of = "the softmax over the two captions" if CAPTIONS in found.accuracy else "the model"
+    ties = " Captions that hidden words make equal are half right, and no part of the calibration."
+    types = "each type by itself" if any(data in _BY_TYPE for data in found.hidden) else "all types together"
+    return (
+        f'Per cent throughout. "Confidence" is the mean probability that {of} gives to what it chose; "calibration '
+        f'error" the expected one over {BINS} bins of equal width, {types}; "floor" the error that chance alone makes: '
+        f"the mean for a perfectly calibrated model of the same confidences and number of answers, by simulation."
+    ) + (ties if CAPTIONS in found.accuracy else "")
 
 
 def write_card(found: Report, folder: Path) -> None:
@@ -188,20 +222,7 @@ def write_card(found: Report, folder: Path) -> None:
         InvalidInput: the card has no place for it.
     """
     write_between(folder / "README.md", CARD, text_of(found))
-    (folder / catalog.ACCURACY).write_text(as_json(found), encoding="utf-8")
-
-
-def as_json(found: Report) -> str:
-    """A report as JSON, numbers to six places."""
-    return json.dumps(_rounded(asdict(found)), indent=1) + "\n"
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float | np.floating):
-        return round(float(value), 6)
-    if isinstance(value, dict):
-        return {key: _rounded(one) for key, one in value.items()}
-    return [_rounded(one) for one in value] if isinstance(value, list | tuple) else value
+    (folder / catalog.ACCURACY).write_text(found.as_json(), encoding="utf-8")
 
 
 def stored(root: Path = catalog.WEIGHTS) -> dict[str, Shares]:
@@ -231,6 +252,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.model is None and (options.folder or options.card):
         parser.error("--folder and --card need the name of a model")
     try:
+        if options.json and not options.json.absolute().parent.is_dir():
+            raise InvalidInput(f"There is no folder {options.json.parent} for --json; make it first.")
         if options.docs:
             write_between(options.docs, DOCS, overview(stored()))
         elif options.model is None:
@@ -244,30 +267,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _all(options: argparse.Namespace) -> None:
     folders = {name: catalog.path(name) for name in catalog.loadable()}
-    shares = shares_of(folders, options.n, options.seeds, options.device)
-    sys.stdout.write(overview(shares) + "\n")
+    found = shares_of(folders, options.n, options.seeds, options.device)
+    sys.stdout.write(overview(found) + "\n")
     if options.json:
-        numbers = {"n": options.n, "seeds": list(options.seeds), "models": _rounded(shares)}
-        options.json.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+        _write_json(options.json, {"n": options.n, "seeds": list(options.seeds), "models": rounded(found)})
 
 
 def _one(options: argparse.Namespace) -> None:
     names = [options.model]
     if options.folder is None and options.model in catalog.MODELS:
         names = catalog.states(options.model)
+    folders = {name: options.folder or catalog.path(name) for name in names}
+    if options.card:
+        for folder in folders.values():
+            between(folder / "README.md", CARD)  # before minutes of measuring
     reports = []
-    for name in names:
-        folder = options.folder or catalog.path(name)
+    for name, folder in folders.items():
         found = report(name, folder, options.n, options.seeds, options.device)
         sys.stdout.write(f"{name}\n\n{text_of(found)}\n\n")
         if options.card:
             write_card(found, folder)
-        reports.append(found)
+        reports.append(json.loads(found.as_json()))
     if options.json:
-        numbers = [_rounded(asdict(found)) for found in reports]
-        options.json.write_text(
-            json.dumps(numbers if len(numbers) > 1 else numbers[0], indent=1) + "\n", encoding="utf-8"
-        )
+        _write_json(options.json, reports if len(reports) > 1 else reports[0])
+
+
+def _write_json(file: Path, numbers: Any) -> None:
+    file.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

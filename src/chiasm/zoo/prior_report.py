@@ -8,21 +8,24 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chiasm.core.errors import ModelError
+from chiasm.core.errors import ChiasmError, ModelError
 from chiasm.core.sample import Sample
 from chiasm.modalities.image_maskers import BLUR_RADIUS, GREY, gaussian_blur, mean_colour
 from chiasm.zoo import answers
+from chiasm.zoo.accuracy import PER_TYPE, SEEDS, Answers
 from chiasm.zoo.catalog import WEIGHTS
 from chiasm.zoo.data import prior
 from chiasm.zoo.table import cell, markdown
 
-TWINS: Final = ("prior-shortcut", "prior-grounded")
+TWINS: Final = {"prior-shortcut": (0.0, 0.1), "prior-grounded": (0.6, 1.0)}
+"""Twin → least and largest share of answers to biased questions that removing the picture may change: their bar."""
 GROWTH: Final = "prior-growth-"
 """What the names of the checkpoints begin with; the step follows."""
 Removal = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
@@ -32,8 +35,14 @@ REMOVALS: Final[dict[str, Removal]] = {
     "blur": lambda picture: gaussian_blur(picture, BLUR_RADIUS),
 }
 """What stands in the place of the whole picture: the baselines of the maskers of those names."""
-SEEDS: Final = (1000, 1001, 1002)
-"""Seeds of the data; the tables give the mean over them, and from which to which."""
+BAR_REMOVAL: Final = "mean"
+"""The removal by which the bar of the twins is set; what a model answers to another baseline is another number."""
+NOTE: Final = (
+    f'The bar of the twins is set by "{BAR_REMOVAL}", the whole picture filled with its mean colour: at most '
+    f"{TWINS['prior-shortcut'][1]:.0%} of the answers of prior-shortcut may change, and at least "
+    f"{TWINS['prior-grounded'][0]:.0%} of those of prior-grounded must. Other removals leave other arbitrary answers: "
+    f"their numbers differ, and no bar is set by them."
+)
 
 Answer = Callable[[Sequence[Sample]], list[str]]
 Shares = dict[str, list[float]]
@@ -46,17 +55,20 @@ def without_image(sample: Sample, masker: str = "mean") -> Sample:
     return Sample(image=picture, text=sample["text"].data, answer=sample.answer)
 
 
-def answerer(folder: Path) -> Answer:
-    """Samples → answers of the model in a folder."""
+def answerer(give: Answers) -> Answer:
+    """Samples → answers, of a model that takes pictures and questions."""
     from PIL import Image
 
-    model, processor = answers.load(folder)
-
-    def give(samples: Sequence[Sample]) -> list[str]:
+    def answer(samples: Sequence[Sample]) -> list[str]:
         pictures = [Image.fromarray(np.asarray(sample["image"].data)) for sample in samples]
-        return answers.decoder_answers(model, processor, pictures, [sample["text"].data for sample in samples])[0]
+        return give(pictures, [sample["text"].data for sample in samples])[0]
 
-    return give
+    return answer
+
+
+def loaded(folder: Path) -> Answer:
+    """Samples → answers of the model in a folder."""
+    return answerer(partial(answers.decoder_answers, *answers.load(folder)))
 
 
 def _share(hits: NDArray[np.bool_]) -> float:
@@ -70,6 +82,34 @@ def _right(given: Sequence[str], samples: Sequence[Sample]) -> NDArray[np.bool_]
 def _expected(given: Sequence[str], samples: Sequence[Sample]) -> NDArray[np.bool_]:
     """Whether each answer is the one that language leads to expect, whatever the picture shows."""
     return np.array([a == prior.CANONICAL[str(s.tags["shape"])] for a, s in zip(given, samples, strict=True)])
+
+
+def removal(answer: Answer, n: int, seeds: Sequence[int] = SEEDS) -> Shares:
+    """How often removing the picture changes the right answers of one model to biased questions.
+
+    Args:
+        answer: of the model.
+        n: questions for each seed.
+        seeds: of the data.
+
+    Returns:
+        One of `REMOVALS` → share of changed answers for each seed, of those that are right with the picture; seeds
+        without a right answer are left out.
+    """
+    shares: Shares = {masker: [] for masker in REMOVALS}
+    for seed in seeds:
+        biased = prior.samples(n, seed, language=1.0)
+        given = answer(biased)
+        right = _right(given, biased)
+        for masker, several in shares.items():
+            if right.any():
+                several.append(_share(_changed(answer, given, biased, masker)[right]))
+    return shares
+
+
+def _changed(answer: Answer, given: Sequence[str], samples: Sequence[Sample], masker: str) -> NDArray[np.bool_]:
+    blind = answer([without_image(sample, masker) for sample in samples])
+    return np.array([a != b for a, b in zip(given, blind, strict=True)])
 
 
 def _append(shares: Shares, found: Mapping[str, float]) -> None:
@@ -96,7 +136,6 @@ def compare_twins(twins: Mapping[str, Answer], n: int, seeds: Sequence[int] = SE
     for seed in seeds:
         biased, free = (prior.samples(n, seed, language=strength) for strength in (1.0, 0.0))
         against = [sample for sample in free if not sample.tags["canonical"]]
-        bare = {masker: [without_image(sample, masker) for sample in biased] for masker in REMOVALS}
         given = {name: answer(biased) for name, answer in twins.items()}
         both = np.logical_and.reduce([_right(a, biased) for a in given.values()])
         for name, answer in twins.items():
@@ -105,9 +144,8 @@ def compare_twins(twins: Mapping[str, Answer], n: int, seeds: Sequence[int] = SE
                 "right, free": _share(_right(answer(free), free)),
                 "expected against the picture": _share(_expected(answer(against), against)),
             }
-            for masker, samples in bare.items():
-                changed = np.array([a != b for a, b in zip(given[name], answer(samples), strict=True)])
-                found[f"changed by {masker}"] = _share(changed[both])
+            for masker in REMOVALS:
+                found[f"changed by {masker}"] = _share(_changed(answer, given[name], biased, masker)[both])
             _append(shares[name], found)
     return shares
 
@@ -148,28 +186,55 @@ def as_table(shares: Mapping[str, Shares]) -> str:
 
 
 def checkpoints_in(root: Path) -> dict[str, Path]:
-    """Name → folder of the checkpoints along the training, by step."""
-    folders = [path for path in root.glob(f"{GROWTH}*") if (path / "model.safetensors").exists()]
-    return {path.name: path for path in sorted(folders, key=lambda path: int(path.name.removeprefix(GROWTH)))}
+    """Name → folder of the checkpoints along the training, by step; folders of other names are passed over."""
+    steps = {path: path.name.removeprefix(GROWTH) for path in root.glob(f"{GROWTH}*/")}
+    numbers = {path: int(step) for path, step in steps.items() if step.isdecimal() and _holds_model(path)}
+    return {path.name: path for path in sorted(numbers, key=lambda path: numbers[path])}
+
+
+def _holds_model(folder: Path) -> bool:
+    return (folder / "model.safetensors").is_file()
+
+
+def report(root: Path, n: int, seeds: Sequence[int]) -> str:
+    """Both tables as Markdown.
+
+    Args:
+        root: where the models' folders lie.
+        n: questions for each seed.
+        seeds: of the data.
+
+    Raises:
+        ModelError: a twin is not there.
+        InvalidInput: ``n`` is below 1, or a seed is negative.
+    """
+    for name in TWINS:
+        if not _holds_model(root / name):
+            raise ModelError(
+                f"The weights of {name!r} are not in {root / name}. Name the folder that holds the twins by --root, or "
+                f"run: python -m chiasm.zoo.train {name} --out {root / name}"
+            )
+    growth = checkpoints_in(root)
+    note = f"{n} questions for each of the data's seeds {', '.join(map(str, seeds))}; per cent"
+    found = compare_twins({name: loaded(root / name) for name in TWINS}, n, seeds)
+    pieces = [f"**Twins** ({note})", as_table(found), NOTE]
+    if growth:
+        found = follow_growth({name: loaded(folder) for name, folder in growth.items()}, n, seeds)
+        pieces += [f"**Growth** ({note}; the picture removed by its mean colour)", as_table(found)]
+    return "\n\n".join(pieces)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, measure, print both tables."""
     parser = argparse.ArgumentParser(prog="python -m chiasm.zoo.prior_report", description=__doc__)
     parser.add_argument("--root", type=Path, default=WEIGHTS, help="where the models' folders lie")
-    parser.add_argument("--n", type=int, default=300, help="questions for each seed")
+    parser.add_argument("--n", type=int, default=PER_TYPE, help="questions for each seed")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), help="seeds of the data")
     options: Any = parser.parse_args(arguments)
-    twins, growth = {name: options.root / name for name in TWINS}, checkpoints_in(options.root)
-    for name, folder in twins.items():
-        if not (folder / "model.safetensors").exists():
-            raise ModelError(f"The weights of {name!r} are not in {folder}. Run: python -m chiasm.zoo.train {name}")
-    note = f"{options.n} questions for each of the data's seeds {', '.join(map(str, options.seeds))}; per cent"
-    found = compare_twins({name: answerer(folder) for name, folder in twins.items()}, options.n, options.seeds)
-    sys.stdout.write(f"**Twins** ({note})\n\n{as_table(found)}\n")
-    if growth:
-        found = follow_growth({name: answerer(folder) for name, folder in growth.items()}, options.n, options.seeds)
-        sys.stdout.write(f"\n**Growth** ({note})\n\n{as_table(found)}\n")
+    try:
+        sys.stdout.write(report(options.root, options.n, options.seeds) + "\n")
+    except ChiasmError as error:
+        parser.error(str(error))
     return 0
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from chiasm.core.errors import InvalidInput
-from chiasm.zoo.accuracy import Row, Shares
+from chiasm.zoo.accuracy import ALL_TYPES, Calibration, Row, Shares
 
 CARD: Final = ("<!-- accuracy: written by python -m chiasm.zoo.evaluate NAME --card -->", "<!-- /accuracy -->")
-"""Between these two lines of a model card stand its tables."""
+"""Between these two lines of a model card stand the checksum of its weights and its tables."""
 DOCS: Final = ("<!-- table: written by python -m chiasm.zoo.evaluate --docs docs/zoo.md -->", "<!-- /table -->")
 """Between these two lines of a page stand the tables of all models."""
 
@@ -46,7 +46,7 @@ def overview(models: Mapping[str, Shares]) -> str:
     """One table for each data set: models down, question types across.
 
     Args:
-        models: name → shares, as `chiasm.zoo.accuracy.measure` gives them.
+        models: name → shares, as `chiasm.zoo.accuracy.shares` gives them.
     """
     tables = []
     for data in dict.fromkeys(data for shares in models.values() for data in shares):
@@ -58,41 +58,60 @@ def overview(models: Mapping[str, Shares]) -> str:
 
 
 def detail(rows: Sequence[Row]) -> str:
-    """One model on one data set by amount of masking, in per cent."""
+    """One model on one data set by amount of masking, in per cent; two tables if types are calibrated one by one."""
     kinds = list(rows[0].accuracy)
-    certain = rows[0].confidence is not None
-    head = ["hidden", *kinds, "mean", *(["confidence", "calibration error"] if certain else [])]
+    together = ALL_TYPES in rows[0].calibration
+    head = ["hidden", *kinds, "mean", *(["confidence", "calibration error", "floor"] if together else [])]
     lines = []
     for row in rows:
         shares = [*row.accuracy.values(), sum(row.accuracy.values()) / len(kinds)]
-        if row.confidence is not None and row.calibration_error is not None:
-            shares += [row.confidence, row.calibration_error]
-        lines.append([row.hidden, *(f"{100 * share:.1f}" for share in shares)])
-    return markdown(head, lines)
+        cells = [f"{100 * share:.1f}" for share in shares]
+        lines.append([row.hidden, *cells, *(_calibration(row.calibration.get(ALL_TYPES)) if together else [])])
+    tables = [markdown(head, lines)]
+    if not together:
+        head = ["hidden", *(f"{kind}: {what}" for kind in kinds for what in ("confidence", "error", "floor"))]
+        tables.append(
+            markdown(
+                head,
+                [[row.hidden, *(c for kind in kinds for c in _calibration(row.calibration.get(kind)))] for row in rows],
+            )
+        )
+    return "\n\n".join(tables)
+
+
+def _calibration(found: Calibration | None) -> list[str]:
+    """Confidence, calibration error and floor; dashes where there is none."""
+    if found is None:
+        return ["–"] * 3
+    return [f"{100 * share:.1f}" for share in (found.confidence, found.error, found.floor)]
 
 
 def write_between(page: Path, marks: tuple[str, str], text: str) -> None:
     """Replace what stands between two marks of a page; the first is known by its beginning, up to the colon.
 
     Raises:
-        InvalidInput: the page has no such marks.
+        InvalidInput: there is no such page, or it has no such marks.
     """
-    old = page.read_text(encoding="utf-8")
-    before, start, rest = old.partition(marks[0].partition(":")[0] + ":")
-    _, close, after = rest.partition("-->")
-    _, end, tail = after.partition(marks[1])
-    if not (start and close and end):
-        raise InvalidInput(f"{page} has no place for the table: it needs the lines {marks[0]!r} and {marks[1]!r}.")
-    page.write_text(f"{before}{marks[0]}\n\n{text}\n\n{marks[1]}{tail}", encoding="utf-8")
+    before, _, after = _parts(page, marks)
+    page.write_text(f"{before}{marks[0]}\n\n{text}\n\n{marks[1]}{after}", encoding="utf-8")
 
 
 def between(page: Path, marks: tuple[str, str]) -> str:
     """What stands between two marks of a page, without empty lines around it.
 
     Raises:
-        InvalidInput: the page has no such marks.
+        InvalidInput: there is no such page, or it has no such marks.
     """
-    text = page.read_text(encoding="utf-8")
-    if marks[0] not in text or marks[1] not in text:
-        raise InvalidInput(f"{page} lacks the lines {marks[0]!r} and {marks[1]!r}.")
-    return text.split(marks[0], 1)[1].split(marks[1], 1)[0].strip()
+    return _parts(page, marks)[1].strip()
+
+
+def _parts(page: Path, marks: tuple[str, str]) -> tuple[str, str, str]:
+    """What stands before, between and behind the marks."""
+    if not page.is_file():
+        raise InvalidInput(f"There is no page {page}; write it first, with the lines {marks[0]!r} and {marks[1]!r}.")
+    before, start, rest = page.read_text(encoding="utf-8").partition(marks[0].partition(":")[0] + ":")
+    _, close, rest = rest.partition("-->")
+    inside, end, after = rest.partition(marks[1])
+    if not (start and close and end):
+        raise InvalidInput(f"{page} has no place for the table: it needs the lines {marks[0]!r} and {marks[1]!r}.")
+    return before, inside, after

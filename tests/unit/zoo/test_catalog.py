@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 
 import pytest
 
 from chiasm.core.errors import ModelError, UnknownName
-from chiasm.models.hub import load
 from chiasm.zoo import catalog
 from chiasm.zoo.data.questions import KINDS
 
@@ -54,11 +52,13 @@ def test_files_unlike_the_release_fail_by_name(root, change):
     file.unlink() if change == "removed" else file.write_text("[]")
     with pytest.raises(ModelError, match=file.name):
         catalog.verify(NAME, root)
+    catalog.record(root)  # the remedy that the message names
+    catalog.verify(NAME, root)
 
 
 def test_a_changed_weight_file_fails(root):
     (root / NAME / "model.safetensors").write_bytes(b"weightz")
-    with pytest.raises(ModelError, match=r"model\.safetensors"):
+    with pytest.raises(ModelError, match=r"model\.safetensors.*catalog --write"):
         catalog.verify(NAME, root)
 
 
@@ -151,12 +151,3 @@ def test_listing_needs_neither_numpy_nor_torch():
     code = "import sys, chiasm.zoo.catalog; print(sorted({'numpy', 'PIL', 'torch'} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
-
-
-@pytest.mark.parametrize("name", catalog.loadable())
-def test_a_model_loads_within_a_second(name):
-    """Time of this process alone, once the modules of its architecture are imported."""
-    load(f"zoo:{name}")
-    began = time.process_time()
-    load(f"zoo:{name}")
-    assert time.process_time() - began <= 1

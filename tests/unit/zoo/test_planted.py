@@ -78,7 +78,48 @@ def test_results_of_other_weights_or_settings_are_not_taken_up(tmp_path):
     file = tmp_path / "lines.jsonl"
     of = {"model": "a", "weights": "1", "seed": 1}
     line = '{"of": {"model": "a", "weights": "1", "seed": 1}, "kind": "colour", "sample": "s-1"}'
-    file.write_text(f'{line}\n{{"of": {{"model"')  # the second line was broken off
+    file.write_text(f"{line}\n")
     assert set(planted.read_lines(file, of)) == {"colour s-1"}
     assert planted.read_lines(file, of | {"weights": "2"}) == {}
     assert planted.read_lines(tmp_path / "none", of) == {}
+
+
+@pytest.mark.parametrize("torn", ['{"of": {"model"', '{"of": {"model": "a"}', '{"of": {}}{"', "7"])
+def test_a_torn_last_line_is_cut_off_and_the_next_one_is_whole(torn, tmp_path, capsys):
+    file = tmp_path / "lines.jsonl"
+    line = '{"of": {"seed": 1}, "kind": "colour", "sample": "s-1"}'
+    file.write_text(f"{line}\n{torn}")
+    assert set(planted.read_lines(file, {"seed": 1})) == {"colour s-1"}
+    assert "torn" in capsys.readouterr().err
+    with file.open("a") as out:
+        out.write(line.replace("s-1", "s-2") + "\n")
+    assert set(planted.read_lines(file, {"seed": 1})) == {"colour s-1", "colour s-2"}
+    file.write_text(f"{{\n{line}\n")
+    with pytest.raises(SystemExit, match="Line 1"):
+        planted.read_lines(file, {"seed": 1})
+
+
+def test_questions_that_no_cut_brings_to_sixteen_players_are_counted(monkeypatch):
+    """With one cut instead of five, questions of other lengths are left out: as many as are found by hand."""
+    model, kept = load("zoo:llava-shapes"), planted.SIXTEEN[:1]
+    monkeypatch.setattr(planted, "SIXTEEN", kept)
+    fits, uncut, before = [], [], []
+    for sample in planted.candidates("colour", 4, 2000):
+        if planted.right(model, sample):
+            match = make_game(model, sample, players=kept[0], target=Target("probability"))
+            if match.game.n == 16:
+                fits.append(sample.id)
+                before = list(uncut)
+            else:
+                uncut.append(sample.id)
+    assert before, "some are left out before the last that is taken"
+    known = {f"colour {name}": {"sample": name} for name in fits}  # nothing is left to be computed
+    left_out = []
+    settings = planted.Settings(exact=True)
+    monkeypatch.setattr(planted, "candidates", lambda kind, n, seed, real=planted.candidates: real(kind, 4, seed))
+    lines = list(planted.lines_of(model, "colour", len(fits), settings, known, uncut=left_out))
+    assert [line["sample"] for line in lines] == fits
+    assert left_out == before
+    result = dict.fromkeys(planted.Hits.__dataclass_fields__, 1.0)
+    found = planted.summary([{"hits": result, "chance": result, "seconds": 1.0}], left_out)
+    assert f"| 1 ({len(before)} left out) |" in planted.table({("llava-shapes", "colour"): found})

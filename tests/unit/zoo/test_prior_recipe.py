@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from chiasm.core.errors import ModelError
-from chiasm.zoo import prior_report, train
+from chiasm.zoo import catalog, prior_report, train
 from chiasm.zoo.answers import decoder_answers, load
 from chiasm.zoo.data import prior
 from chiasm.zoo.data.scenes import SHAPES, render
@@ -227,6 +227,43 @@ def test_without_its_image_a_sample_shows_no_object(masker):
     assert edge.any()
 
 
-def test_a_missing_twin_is_named(tmp_path):
+def test_a_missing_twin_is_named(tmp_path, capsys):
     with pytest.raises(ModelError, match="prior-shortcut"):
+        prior_report.report(tmp_path / "nowhere", 5, (1,))
+    with pytest.raises(SystemExit):
         prior_report.main(["--root", str(tmp_path)])
+    assert "--root" in capsys.readouterr().err
+
+
+def test_stray_folders_are_no_checkpoints(tmp_path):
+    for name in ("prior-growth-0010", "prior-growth-0009", "prior-growth-old", "prior-growth-", "prior-growth-7b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(b"")
+    (tmp_path / "prior-growth-0008").mkdir()
+    (tmp_path / "prior-growth-0007").write_text("a file")
+    assert list(prior_report.checkpoints_in(tmp_path)) == ["prior-growth-0009", "prior-growth-0010"]
+
+
+def test_removal_counts_right_answers_alone():
+    asked = prior.samples(25, 1, language=1.0)
+    found = prior_report.removal(looks, 25, (1, 2))
+    assert set(found) == set(prior_report.REMOVALS)
+    assert found["mean"][0] == pytest.approx(np.mean([sample.answer != "red" for sample in asked]))
+    assert len(found["grey"]) == 2
+
+    def half(samples):
+        """Right of red objects and wrong of others, changing none of the right ones."""
+        return [
+            "red" if sample.answer == "red" else str(np.ptp(np.asarray(sample["image"].data))) for sample in samples
+        ]
+
+    assert prior_report.removal(half, 25, (1,))["mean"] == [0]
+    assert prior_report.removal(lambda samples: ["none"] * len(samples), 5, (1,))["mean"] == []
+
+
+def test_the_report_says_by_which_removal_the_bar_is_set(capsys):
+    assert prior_report.main(["--root", str(catalog.WEIGHTS), "--n", "3", "--seeds", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert 'The bar of the twins is set by "mean"' in shown
+    for masker in prior_report.REMOVALS:
+        assert f"changed by {masker}" in shown

@@ -21,6 +21,7 @@ import torch
 import transformers
 from torch import Tensor
 
+from chiasm.core.errors import InvalidInput, MissingDependency
 from chiasm.zoo.recipes.pictures import Batch
 
 Measures = dict[str, tuple[Tensor, Tensor]]
@@ -203,20 +204,27 @@ def train(
         plan: what to train and how. Equal plans give equal weights on equal hardware and library versions.
         device: where to train.
         workers: processes that make batches; the data are the same for any number.
-        state: file from which a broken-off training goes on, and into which it is kept up to date.
+        state: file from which a broken-off training of the same plan goes on, and into which it is kept up to date.
         write: takes each line of the log.
         keep: takes what a phase keeps: the number of the step, the plan with a copy of the model as it is then, ready
             for `save`, and the report so far. What came before a state is not handed out again when that is continued.
 
     Returns:
         What `save` writes to ``training.json``.
+
+    Raises:
+        MissingDependency: this torch has no Muon.
+        InvalidInput: the state is that of another plan.
     """
+    if not hasattr(torch.optim, "Muon"):
+        raise MissingDependency("torch>=2.9", f"training (torch {torch.__version__} is here, and has no Muon)")
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
     modules = torch.nn.ModuleDict({"model": plan.model, "heads": plan.heads}).to(device).train()
     matrices, log, began = _inner_matrices(plan.model), _Log(write), time.monotonic()
     saved: dict[str, Any] | None = None
     if state is not None and state.exists():
         saved = torch.load(state, map_location=device, weights_only=True)
+        _check_state(state, saved.get("plan"), plan)
         modules.load_state_dict(saved["modules"])
         log.lines, began = saved["lines"], began - saved["seconds"]
     for number, phase in enumerate(plan.phases):
@@ -237,10 +245,30 @@ def train(
                 keep(done, early, report | {"phase": phase.name, "step": done})
             if state is not None and (done % _STATE_EVERY == 0 or done == phase.steps):
                 content = {"modules": modules.state_dict(), "optimiser": optimiser.state_dict()}
+                content["plan"] = _identity(plan)
                 content |= {"phase": number, "step": done, "lines": log.lines, "seconds": time.monotonic() - began}
                 _keep(state, content)
     plan.model.float().cpu().eval()
     return _report(plan, device, time.monotonic() - began, log.lines)
+
+
+def _identity(plan: Plan) -> dict[str, Any]:
+    """What a state must share with the plan that goes on from it."""
+    return {"model": plan.name, "seed": plan.seed, "steps": {phase.name: phase.steps for phase in plan.phases}}
+
+
+def _check_state(state: Path, found: dict[str, Any] | None, plan: Plan) -> None:
+    if found == _identity(plan):
+        return
+
+    def words(one: dict[str, Any]) -> str:
+        return f"{one['model']} with seed {one['seed']} and steps {one['steps']}"
+
+    kept = words(found) if found else "a training that it does not name"
+    raise InvalidInput(
+        f"The state in {state} is of {kept}; this is {words(_identity(plan))}. Give the model, --seed and "
+        f"--steps-scale that it is of, or another --state, or remove the file to begin anew."
+    )
 
 
 def _step(
@@ -276,7 +304,7 @@ def _report(plan: Plan, device: torch.device, seconds: float, lines: list[dict[s
         "model": plan.name,
         "seed": plan.seed,
         "parameters": sum(weight.numel() for weight in plan.model.parameters()),
-        "steps": {phase.name: phase.steps for phase in plan.phases},
+        "steps": _identity(plan)["steps"],
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
         "threads": torch.get_num_threads(),
         "processors": os.cpu_count(),
