@@ -87,7 +87,7 @@ def test_every_option_reaches_the_description(ran, tmp_path):
             "--candidate", "x", "--candidate", "y", "--method", "exact", "--index", "BII", "--players",
             "grid:2x2,words", "--masker", "image=constant:0,0,0,text=pad", "--fix", "text:1=present", "--budget", "64",
             "--seed", "7", "--batch-size", "8", "--device", "cpu", "--dtype", "float32", "--max-new-tokens", "9",
-            "--out", out[0], "-o", out[1],
+            "--cache", "values", "--out", out[0], "-o", out[1],
         ],
     )  # fmt: skip
     assert result.exit_code == 0, result.output
@@ -110,6 +110,7 @@ def test_every_option_reaches_the_description(ran, tmp_path):
         "device": "cpu",
         "dtype": "float32",
         "max_new_tokens": 9,
+        "cache": "values",
         "out": out,
     }
     assert Explanation.load(out[1]).prediction.answer == "red"

@@ -93,6 +93,14 @@ BatchSize = Annotated[int | None, typer.Option(help="Most coalitions in one mode
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 …", rich_help_panel=_RUN)]
 Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16, float16 or auto.", rich_help_panel=_RUN)]
 MaxNewTokens = Annotated[int | None, typer.Option(help="Longest answer of the model, in tokens.", rich_help_panel=_RUN)]
+Cache = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Where values are remembered, so that an interrupted run goes on; off for nowhere. See: chiasm cache.",
+        rich_help_panel=_RUN,
+    ),
+]
 Out = Annotated[
     list[str] | None,
     typer.Option(
@@ -125,6 +133,7 @@ def explain(
     device: Device = None,
     dtype: Dtype = None,
     max_new_tokens: MaxNewTokens = None,
+    cache: Cache = None,
     out: Out = None,
     quiet: Quiet = False,
 ) -> None:
@@ -151,6 +160,7 @@ def explain(
         "device": device,
         "dtype": dtype,
         "max_new_tokens": max_new_tokens,
+        "cache": cache,
         "out": out,
     }
     _run(line, spec, quiet=quiet)
@@ -175,9 +185,15 @@ def _run(line: dict[str, Any], file: Path | None, *, quiet: bool) -> None:
     from chiasm.cli.progress import Bar
     from chiasm.cli.summary import show
     from chiasm.cli.terminal import stdout
+    from chiasm.core.cache import chosen_folder
 
-    with Bar(quiet=quiet) as bar:
-        explanation = run_spec(described, progress=bar)
+    try:
+        with Bar(quiet=quiet) as bar:
+            explanation = run_spec(described, progress=bar)
+    except KeyboardInterrupt:
+        if chosen_folder(described.cache) is not None:
+            typer.echo("Stopped. The same command goes on from the values that were computed so far.", err=True)
+        raise
     if quiet:
         for path in described.out:
             typer.echo(path)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from chiasm.cli.cache import cache
 from chiasm.cli.doctor import doctor
 from chiasm.cli.explain import explain
 from chiasm.cli.export import export
@@ -50,6 +51,7 @@ app.command("view")(view)
 app.command("doctor")(doctor)
 app.command("export")(export)
 app.command("list")(list_things)
+app.add_typer(cache, name="cache")
 
 
 def _print_version(*, wanted: bool) -> None:

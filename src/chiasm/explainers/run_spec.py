@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from chiasm.core.cache import chosen_folder
 from chiasm.core.errors import InvalidInput, UnknownName
 from chiasm.core.explanation import Explanation
 from chiasm.core.registry import views
@@ -45,6 +46,7 @@ def run_spec(spec: ExplainSpec, progress: Progress | None = None) -> Explanation
         budget=spec.budget,
         seed=spec.seed,
         batch_size=spec.batch_size,
+        cache=spec.cache,
         progress=progress,
     )
     for name in spec.out:
@@ -73,6 +75,7 @@ def check(spec: ExplainSpec) -> None:
     if spec.dtype is not None and spec.dtype not in DTYPES:
         raise InvalidInput(f"Unknown dtype {spec.dtype!r}; choose one of {', '.join(DTYPES)}.")
     Target(answer=spec.answer, against=spec.against)
+    chosen_folder(spec.cache)
     for name in spec.out:
         check_output(name)
     for part in sample.parts.values():

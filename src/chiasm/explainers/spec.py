@@ -23,8 +23,9 @@ class ExplainSpec(BaseModel):
     """Everything that ``chiasm explain`` can be told.
 
     Fields that are left out get what suits the model. ``players``, ``maskers``: by part's name, or as a text such as
-    ``"grid:7x7,words"``. ``fixed``: ``"text"`` or ``"text:3"`` → held present (true) or absent (false). ``out`` and
-    ``candidates``: a list, or a text for a list of one.
+    ``"grid:7x7,words"``. ``fixed``: ``"text"`` or ``"text:3"`` → held present (true) or absent (false). ``cache``:
+    false or ``"off"``, the folder of a value cache, or true for the user's own. ``out`` and ``candidates``: a list, or
+    a text for a list of one.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -47,6 +48,7 @@ class ExplainSpec(BaseModel):
     device: str | None = None
     dtype: str | None = None
     max_new_tokens: int | None = Field(default=None, gt=0)
+    cache: bool | str = True
     out: list[str] = []
 
     @field_validator("out", "candidates", mode="before")
