@@ -50,7 +50,7 @@ LONG = {
     "python -m chiasm.zoo.prior_report",
     "python -m chiasm.zoo.train llava-shapes --out out/llava-shapes --state out/llava.state",
     "python benchmarks/planted.py llava-shapes --budget 400",
-    "python benchmarks/planted.py llava-shapes qwen-shapes --exact --results out/planted.jsonl",
+    "python benchmarks/planted.py llava-shapes qwen-shapes idefics-shapes --exact --results out/planted.jsonl --n 34",
 }
 
 
