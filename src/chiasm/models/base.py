@@ -5,7 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,9 @@ from chiasm.core.sample import Sample
 from chiasm.core.target import Target
 from chiasm.modalities import modalities
 from chiasm.modalities.base import Context, Masker
+
+if TYPE_CHECKING:
+    from chiasm.models.trace import Trace
 
 
 @dataclass(eq=False)
@@ -88,12 +92,15 @@ class Adapter(ABC):
     Attributes:
         name: as the user asked for it.
         family: ``"dual encoder"``, ``"fusion encoder"``, ``"decoder"``, ``"function"`` …
-        capabilities: what methods may rely on: ``values`` always; ``logits``, ``gradients``, ``attentions`` …
+        capabilities: what methods may rely on: ``values`` always; ``logits``, ``gradients``, ``attentions``,
+            ``hidden_states`` (the last three through `trace`).
         kinds: the kinds of parts that it takes.
         default_maskers: kind of part → masker that suits the model best.
         default_target: the target when none is asked for.
+        tracer: ``"module:Class"`` of the family's `chiasm.models.trace.Trace`; ``""`` where the insides are closed.
     """
 
+    tracer: ClassVar[str] = ""
     name: str
     family: str = field(default="", init=False)
     capabilities: frozenset[str] = field(default=frozenset({"values"}), init=False)
@@ -143,6 +150,27 @@ class Adapter(ABC):
         Raises:
             MissingCapability: a masker that the model cannot carry out; the message names what would serve.
         """
+
+    def trace(self, prepared: Prepared, players: Players, maskers: Mapping[str, Masker], target: Target) -> Trace:
+        """The model's insides on a sample: differentiable inputs, attention maps, hidden states.
+
+        Args:
+            prepared: from `prepare`.
+            players: from ``prepared.players``.
+            maskers: part → masker; they make the inputs of a coalition.
+            target: from `resolve`.
+
+        Raises:
+            MissingCapability: the model has no insides that can be looked into, or a masker cannot be carried out.
+        """
+        if not self.tracer:
+            raise MissingCapability(
+                f"{self.name!r} ({self.family}) gives values alone: no gradients, attentions or hidden states. Use a "
+                f"method that needs values only (shapley, occlusion, lime …), or load the model from its weights."
+            )
+        module, _, name = self.tracer.partition(":")
+        found: Trace = getattr(import_module(module), name)(self, prepared, players, maskers, target)
+        return found
 
     def checks(self, sample: Sample) -> list[Check]:
         """Checks of this family beyond those that ``chiasm doctor`` runs on every model."""

@@ -273,6 +273,82 @@ def encoder_outputs(model: Any, pictures: Sequence[tuple[Any, ...]]) -> dict[str
     return {"image": BaseModelOutputWithPooling(pooler_output=pooled)}
 
 
+def language_part(model: Any) -> Any:
+    """The module of a decoder model that reads tokens, pictures among them."""
+    core = core_model(model)
+    return core.language_model if hasattr(core, "language_model") else core.text_model
+
+
+def causal_throughout(model: Any) -> bool:
+    """Whether every layer of the language model attends to all that came before, and to nothing else.
+
+    Only then do the keys and values of a prefix stay what they are whatever follows, and serve whatever follows.
+    """
+    text = model.config.get_text_config()
+    kinds = set(getattr(text, "layer_types", None) or ["full_attention"])
+    window = getattr(text, "sliding_window", None) if getattr(text, "use_sliding_window", True) else None
+    return kinds == {"full_attention"} and window is None and getattr(text, "is_causal", True) is not False
+
+
+def keys_and_values(model: Any, inputs: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+    """What every layer of a decoder keeps of some rows for the tokens that follow.
+
+    Args:
+        model: the whole model.
+        inputs: arguments of its forward pass.
+
+    Returns:
+        Keys and values of each layer, ``float[rows, heads, tokens, width]``.
+    """
+    from transformers import DynamicCache
+
+    cache = DynamicCache()
+    model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
+    return [(layer.keys, layer.values) for layer in cache.layers]
+
+
+def lent_prefix(prefixes: Sequence[Sequence[tuple[Any, Any]]], runs: Sequence[tuple[int, int, int]]) -> Any:
+    """A cache that lends prefixes to the rows of one forward pass and keeps nothing of it.
+
+    The keys and values of a layer are laid out row by row only while that layer runs, so that many rows behind a long
+    prefix take the memory of one layer's copies and not of all.
+
+    Args:
+        prefixes: keys and values of each layer, ``float[heads, tokens, width]``, all of one length.
+        runs: (first row, row after the last, which prefix), covering the rows in order.
+    """
+    from transformers.cache_utils import Cache, DynamicLayer
+
+    class Lent(DynamicLayer):  # type: ignore[misc]  # the library is untyped
+        def __init__(self, layer: int) -> None:
+            super().__init__()
+            self.keys, self.values = prefixes[0][layer]  # tells the length
+            self.is_initialized, self.layer = True, layer
+
+        def update(self, key_states: Any, value_states: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+            del args, kwargs
+            return self.behind(0, key_states), self.behind(1, value_states)
+
+        def behind(self, which: int, new: Any) -> Any:
+            length = self.get_seq_length()
+            rows, heads, tokens, width = new.shape
+            both = new.new_empty(rows, heads, length + tokens, width)
+            both[:, :, length:] = new
+            for start, stop, prefix in runs:
+                both[start:stop, :, :length] = prefixes[prefix][self.layer][which]
+            return both
+
+    return Cache(layers=[Lent(layer) for layer in range(len(prefixes[0]))])
+
+
+def continuation(model: Any) -> Any:
+    """What to call on tokens that follow a prefix and hold no picture: the model, or its language model (BLIP-2).
+
+    BLIP-2 insists on a picture in every call.
+    """
+    return model.language_model if model.config.model_type == "blip-2" else model
+
+
 @contextmanager
 def eager_attention(model: Any) -> Iterator[None]:
     """Within this block the model computes attention step by step, so that it can give its attention maps.

@@ -21,6 +21,7 @@ from chiasm.models.base import Adapter, Check, Prepared
 from chiasm.models.decoder_answers import Answerer
 from chiasm.models.decoder_families import family_of, form_of, image_token_id, placeholder, placeholder_ids, reading
 from chiasm.models.decoder_forward import Forward, PictureStore
+from chiasm.models.decoder_prefix import prefix_bytes, prefix_memory
 from chiasm.models.decoder_prompt import Prompter
 from chiasm.models.decoder_scoring import Ask, ask_of, check_target, plan, read
 from chiasm.models.decoder_values import DecoderValues, State, masked_inputs
@@ -52,11 +53,14 @@ class DecoderAdapter(Adapter):
         path: folder or hub id.
         model: from `chiasm.models.weights.load_model`.
         max_new_tokens: longest own answer.
-        cache_bytes: how much memory encoded pictures may take.
+        cache_bytes: how much memory encoded pictures may take, and as much again for what is kept of the prompt's
+            beginning (on a GPU up to a quarter of the free memory, if that is more); 0 keeps neither.
 
     Raises:
         ModelError: a variant of a family that is not supported, or a slow tokenizer.
     """
+
+    tracer = "chiasm.models.trace_decoder:DecoderTrace"
 
     def __init__(
         self, name: str, path: str, model: Any, *, max_new_tokens: int = 16, cache_bytes: int = 1 << 29
@@ -65,7 +69,7 @@ class DecoderAdapter(Adapter):
         super().__init__(name)
         _check_length(max_new_tokens)
         self.family = "decoder"
-        self.capabilities = frozenset({"values", "logits", "attentions"})
+        self.capabilities = frozenset({"values", "logits", "gradients", "attentions", "hidden_states"})
         self.kinds = ("image", "text")
         self.default_maskers = {"image": "mean", "text": "attention"}
         self.path, self.model, self.config = path, model, model.config
@@ -253,7 +257,16 @@ class DecoderAdapter(Adapter):
             raise InvalidInput(f"The batch size is {batch_size}; it must be at least 1.")
         asks = self._asks(prepared.state, target)
         chunks = Chunks(batch_size or self._batch_size(prepared.state, asks))
-        return DecoderValues(self.forward, prepared, players, maskers, target=target, asks=asks, chunks=chunks)
+        return DecoderValues(
+            self.forward,
+            prepared,
+            players,
+            maskers,
+            target=target,
+            asks=asks,
+            chunks=chunks,
+            prefix_bytes=prefix_memory(self.model, self.cache_bytes),
+        )
 
     def masked_inputs(
         self, prepared: Prepared, players: Players, maskers: Mapping[str, Masker], coalitions: Coalitions
@@ -268,7 +281,8 @@ class DecoderAdapter(Adapter):
         kept = max(one.keep for one in plan(asks))
         wide = max(getattr(text, "intermediate_size", 0) or 0, getattr(text, "ffn_dim", 0) or 0, 4 * text.hidden_size)
         activations = longest * (6 * text.hidden_size + 3 * wide) * 4
-        return auto_batch_size(compat.device_of(self.model), activations + kept * text.vocab_size * 4 * 3)
+        lent = prefix_bytes(self.model, len(state.prompt.ids)) // 2  # a prefix serves two rows of a batch or more
+        return auto_batch_size(compat.device_of(self.model), activations + kept * text.vocab_size * 4 * 3 + lent)
 
     def plain_value(self, prepared: Prepared, target: Target) -> float:
         """The target by the plain path: raw pictures, processor, one forward pass an answer, nothing shared.

@@ -125,11 +125,11 @@ class Forward:
 
         each = []
         for row in rows:
-            whole = self._row_positions(row, tail)
+            whole = self.row_positions(row, tail)
             each.append(torch.nn.functional.pad(whole, (longest - len(row.ids), 0), value=self.family.first_position))
         return torch.stack(each, dim=-2)
 
-    def _row_positions(self, row: Row, tail: NDArray[np.int64]) -> Any:
+    def row_positions(self, row: Row, tail: NDArray[np.int64]) -> Any:
         """Positions of a row and its suffix, ``int64[tokens]`` or, with three axes, ``int64[3, tokens]``."""
         import torch
 
@@ -214,11 +214,9 @@ class PictureStore:
 
     def _sized(self, sight: Sight) -> Chunks:
         if self._chunks is None:
-            vision = self.model.config.vision_config
-            width, side = getattr(vision, "hidden_size", 1024), getattr(vision, "patch_size", 14)
-            side = side[0] if isinstance(side, list | tuple) else side
+            width = getattr(self.model.config.vision_config, "hidden_size", 1024)
             area = sight.seen.shape[0] * sight.seen.shape[1]
-            row = max(area // max(int(side), 1) ** 2, sight.tokens) * width * 64 + area * 24  # floats of a wide layer
+            row = patches(self.model, sight) * width * 64 + area * 24  # floats of a wide layer
             self._chunks = Chunks(auto_batch_size(compat.device_of(self.model), row))
         return self._chunks
 
@@ -245,6 +243,14 @@ class PictureStore:
         while self._bytes > self.most_bytes and self._kept:
             _, dropped = self._kept.popitem(last=False)
             self._bytes -= _size(dropped)
+
+
+def patches(model: Any, sight: Sight) -> int:
+    """About how many patches of a picture the vision tower reads."""
+    side = getattr(model.config.vision_config, "patch_size", 14)
+    side = side[0] if isinstance(side, list | tuple) else side
+    area = sight.seen.shape[0] * sight.seen.shape[1]
+    return int(max(area // max(int(side), 1) ** 2, sight.tokens))
 
 
 def _size(features: Features) -> int:

@@ -12,14 +12,18 @@ from numpy.typing import NDArray
 
 from chiasm.core.coalitions import Coalitions, distinct, keys
 from chiasm.core.errors import InvalidInput, MissingCapability, ModelError
+from chiasm.core.game import Costs
 from chiasm.core.players import PartPlayers, Players, Spans
 from chiasm.core.target import Target
 from chiasm.modalities.alignment import token_players
 from chiasm.modalities.base import ContentMasker, Masker, TokenMasker
-from chiasm.models.decoder_forward import Features, Forward, PictureStore, Row
+from chiasm.models import compat
+from chiasm.models.decoder_forward import Features, Forward, PictureStore, Row, patches
 from chiasm.models.decoder_images import Sight
+from chiasm.models.decoder_prefix import Prefixes, shared_length
 from chiasm.models.decoder_prompt import Prompt, Prompter
-from chiasm.models.decoder_scoring import Ask, plan, read
+from chiasm.models.decoder_scoring import Ask, Pass, plan, read
+from chiasm.models.pass_costs import relative, weights_in
 from chiasm.models.weights import Chunks
 
 if TYPE_CHECKING:
@@ -70,9 +74,13 @@ class DecoderValues:
         target: the resolved target.
         asks: the answer to score and, for a contrast, the one to take away.
         chunks: rows of one forward pass.
+        prefix_bytes: how much memory the keys and values of prefixes may take; 0 for reading every prompt as a whole.
 
     Attributes:
         batch_size: coalitions of one call.
+        prefixes: what is lent to coalitions that share their masked pictures, or ``None`` where
+            `chiasm.models.decoder_prefix.shared_length` forbids it.
+        costs: what values cost (`chiasm.core.game.Costs`).
 
     Raises:
         MissingCapability: a masker that the model cannot carry out.
@@ -89,6 +97,7 @@ class DecoderValues:
         target: Target,
         asks: Sequence[Ask],
         chunks: Chunks,
+        prefix_bytes: int = 0,
     ) -> None:
         """Check the maskers and plan the passes."""
         self.forward, self.players, self.target = forward, players, target
@@ -98,11 +107,62 @@ class DecoderValues:
         self._name = next(_names)  # masks of one value function must not be taken for those of another
         self._images = _Images(self.state, prepared.contents, players, maskers, self._name)
         self._texts = _Texts(self.state, prepared.contents, players, maskers, forward)
+        self.prefixes = self._prefixes(prefix_bytes) if prefix_bytes else None
+        self.costs = self._costs()
 
     def __call__(self, coalitions: Coalitions) -> NDArray[np.float64]:
-        """``bool[batch, players]`` → ``float64[batch]``."""
-        found = self._chunks.run(len(coalitions), lambda piece: self._values(coalitions[piece]))
-        return np.concatenate(found) if found else np.zeros(0, np.float64)
+        """``bool[batch, players]`` → ``float64[batch]``; coalitions with the same masked pictures are read together."""
+        values = np.zeros(len(coalitions), np.float64)
+        alone, together = self._grouped(coalitions)
+        for places, work in ((alone, self._values), (together, self._values_behind)):
+            found = self._chunks.run(len(places), lambda piece: work(coalitions[places[piece]]))  # noqa: B023
+            values[places] = np.concatenate([*found, np.zeros(0)])
+        return values
+
+    def _prefixes(self, most_bytes: int) -> Prefixes | None:
+        ends = np.stack([np.ones(len(self.players), bool), np.zeros(len(self.players), bool)])
+        texts = self._texts(self.players.split(ends), len(ends))
+        length = shared_length(self.forward, texts)
+        if not length:
+            return None
+        return Prefixes(self.forward, texts[0][0][:length], list(self.state.sights.values()), most_bytes)
+
+    def _costs(self) -> Costs:
+        """A picture costs its vision tower and, if it is the only one, its prefix; a coalition what is left to read.
+
+        With several pictures the prefix belongs to all of them together; it is then counted with the coalitions.
+        """
+        model, sights = self.forward.model, self.state.sights
+        language = compat.language_part(model)
+        reads, sees = weights_in(language), weights_in(compat.core_model(model))
+        sees -= weights_in(language)
+        length = len(self.state.prompt.ids)
+        cell = sum(reads * (length + len(one.suffix)) for one in self.passes)
+        encode = {part: sees * patches(model, sight) for part, sight in sights.items()}
+        if self.prefixes is not None and len(sights) == 1:
+            shared = reads * self.prefixes.length
+            (part,) = sights
+            encode[part] += shared
+            cell -= shared * len(self.passes)
+        return relative(encode, cell)
+
+    def _pictured(self, coalitions: Coalitions) -> Coalitions:
+        """The masks of all pictures, side by side."""
+        masks = self.players.split(coalitions)
+        return np.concatenate([masks[part] for part in self.state.sights], axis=1)
+
+    def _grouped(self, coalitions: Coalitions) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Which rows are read as a whole, and which behind prefixes, those of one masked picture side by side."""
+        places = np.arange(len(coalitions))
+        if self.prefixes is None:
+            return places, places[:0]
+        pictured = self._pictured(coalitions)
+        behind = self.prefixes.worth(keys(pictured))
+        if self._texts.by_content and behind.any():  # masked contents may change the tokens before them
+            texts = self._texts(self.players.split(coalitions), len(coalitions))
+            behind &= np.array([self.prefixes.fits(text) for text in texts], bool)
+        order = np.argsort(distinct(pictured)[1], kind="stable")
+        return places[~behind], order[behind[order]]
 
     def rows(self, coalitions: Coalitions) -> list[Row]:
         """What the model is given for each coalition."""
@@ -113,10 +173,31 @@ class DecoderValues:
         return [Row(ids, seen, shown, sights) for (ids, seen), shown in zip(texts, pictures, strict=True)]
 
     def _values(self, coalitions: Coalitions) -> NDArray[np.float64]:
+        """Values by plain passes over whole prompts."""
         rows = self.rows(coalitions)
+        return self._read(lambda one: self.forward.logits(rows, one.suffix, one.keep))
+
+    def _values_behind(self, coalitions: Coalitions) -> NDArray[np.float64]:
+        """Values by passes over what follows the prefixes."""
+        if self.prefixes is None:
+            raise ModelError("This prompt has no prefix that its coalitions share.")
+        lender, masks = self.prefixes, self.players.split(coalitions)
+        pictured = self._pictured(coalitions)
+        first, which = distinct(pictured)
+
+        def pictures(missing: list[int]) -> list[list[Features]]:
+            some = first[missing]
+            return self._images({part: masks[part][some] for part in self.state.sights}, len(some))
+
+        lent = lender.get(keys(pictured[first]), pictures)
+        texts = self._texts(masks, len(coalitions))
+        return self._read(lambda one: lender.logits(lent, which.tolist(), texts, one.suffix, one.keep))
+
+    def _read(self, logits_of: Callable[[Pass], Any]) -> NDArray[np.float64]:
+        """The values of a batch from the logits of each pass."""
         values: list[Any] = [None] * len(self.asks)
         for one in self.passes:
-            logits = self.forward.logits(rows, one.suffix, one.keep)
+            logits = logits_of(one)
             for k, column in one.asks:
                 values[k] = read(logits, column, self.asks[k], self.target.scale).float().cpu().double().numpy()
         return np.asarray(values[0] if len(values) == 1 else values[0] - values[1], np.float64)

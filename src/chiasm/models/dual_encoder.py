@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from chiasm.core.coalitions import Coalitions
 from chiasm.core.errors import InvalidInput, ModelError
 from chiasm.core.explanation import Prediction
+from chiasm.core.game import Costs
 from chiasm.core.players import Players
 from chiasm.core.sample import Sample
 from chiasm.core.target import Target
@@ -25,10 +26,13 @@ from chiasm.models.base import Check, Prepared
 from chiasm.models.function import PerMask
 from chiasm.models.fusion_pair import Floats, PairAdapter, PairState, TextRow
 from chiasm.models.fusion_values import log_softmax, row_bytes
+from chiasm.models.pass_costs import weights_in
 
 _KINDS = ("clip", "siglip")
 #: the end token that old CLIP configurations name wrongly; the library then takes the highest id for the end
 _LEGACY_END = 2
+CELL = 1e-4
+"""Cost of the product of two vectors, in passes of both towers: small, and not so small that billions are free."""
 
 
 class DualEncoderAdapter(PairAdapter):
@@ -50,6 +54,7 @@ class DualEncoderAdapter(PairAdapter):
     """
 
     architectures = ("CLIPModel", "SiglipModel")
+    tracer = "chiasm.models.trace_dual:DualTrace"
 
     def __init__(self, name: str, model: Any, image_processor: Any, tokenizer: Any) -> None:
         """Wrap a loaded model."""
@@ -65,7 +70,7 @@ class DualEncoderAdapter(PairAdapter):
             max_tokens=text.max_position_embeddings,
         )
         self.family = "dual encoder"
-        self.capabilities = frozenset({"values", "logits"})
+        self.capabilities = frozenset({"values", "logits", "gradients", "attentions", "hidden_states"})
         self.default_target = Target(scale="similarity")
         self._sigmoid = config.model_type == "siglip"
         self._end = -1 if self._sigmoid else int(text.eos_token_id)
@@ -203,7 +208,19 @@ class DualEncoderAdapter(PairAdapter):
             images=images,
             texts=PerMask(encode_texts),
             batch_size=size,
+            costs=self.costs(prepared),
         )
+
+    def costs(self, prepared: Prepared) -> Costs:
+        """What values of a sample cost: the share of each tower in a pass of both."""
+        model, state = self.model, prepared.state
+        patches = (model.config.vision_config.image_size // self._patch_size) ** 2 + 1
+        tokens = self._pad_to or len(self.tokens(prepared.contents[state.text]))
+        work = {
+            state.image: weights_in(model.vision_model) * patches,
+            state.text: weights_in(model.text_model) * tokens,
+        }
+        return Costs({part: share * (1 - CELL) / sum(work.values()) for part, share in work.items()}, CELL)
 
     def _batch_size(self) -> int:
         sides = []
@@ -324,6 +341,7 @@ class DualValues:
     Attributes:
         batch_size: masks in one call of a tower, and coalitions in one call.
         images, texts: memories of the two towers.
+        costs: each part costs its tower, a coalition next to nothing (`CELL`).
     """
 
     def __init__(
@@ -336,6 +354,7 @@ class DualValues:
         images: PerMask,
         texts: PerMask,
         batch_size: int,
+        costs: Costs,
     ) -> None:
         """Encode the texts that are never masked."""
         self.batch_size = batch_size
@@ -347,6 +366,7 @@ class DualValues:
         self._target = target
         self._others = dict.fromkeys([*target.candidates, *([target.against] if target.against else [])])
         self._vectors = adapter.text_vectors(list(self._others)) if self._others else np.zeros((0, 0))
+        self.costs = costs
 
     def __call__(self, coalitions: Coalitions) -> Floats:
         """``bool[batch, players]`` → ``float64[batch]``."""

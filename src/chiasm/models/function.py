@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from chiasm.core.coalitions import Coalitions, distinct, keys
 from chiasm.core.errors import InvalidInput, MissingCapability, ModelError, UnknownName
 from chiasm.core.explanation import Prediction
+from chiasm.core.game import Costs
 from chiasm.core.players import Players
 from chiasm.core.sample import Sample
 from chiasm.core.target import Target
@@ -272,7 +273,10 @@ class FunctionValues:
 
     Attributes:
         batch_size: samples in one call of the function.
+        costs: one call of the function for each coalition; masking is taken to cost nothing.
     """
+
+    costs = Costs()
 
     def __init__(self, model: FunctionModel, players: Players, masks: dict[str, PerMask], batch_size: int) -> None:
         """Keep what a call needs."""

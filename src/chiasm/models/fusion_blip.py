@@ -42,6 +42,7 @@ class BlipAdapter(PairAdapter):
     """
 
     architectures = ("BlipForQuestionAnswering",)
+    tracer = "chiasm.models.trace_fusion:BlipTrace"
 
     def __init__(self, name: str, model: Any, image_processor: Any, tokenizer: Any) -> None:
         """Wrap a loaded model."""
@@ -56,7 +57,7 @@ class BlipAdapter(PairAdapter):
             max_tokens=text.max_position_embeddings,
         )
         self.family = "fusion encoder"
-        self.capabilities = frozenset({"values", "logits"})
+        self.capabilities = frozenset({"values", "logits", "gradients", "attentions", "hidden_states"})
 
     @classmethod
     def from_pretrained(

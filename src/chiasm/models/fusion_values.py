@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from chiasm.core.coalitions import Coalitions
+from chiasm.core.game import Costs
 from chiasm.core.players import Players
 from chiasm.modalities.base import Masker
 from chiasm.models import weights
 from chiasm.models.base import Prepared
 from chiasm.models.function import PerMask
 from chiasm.models.fusion_pair import Floats, PairAdapter, PairState
+from chiasm.models.pass_costs import relative, weights_in
 
 
 class FusionValues:
@@ -34,6 +36,7 @@ class FusionValues:
     Attributes:
         batch_size: see above; smaller after the memory of a GPU ran out.
         images, texts: memories of what each part becomes under its masks.
+        costs: what values cost; a picture costs its tower, where the model has one (BLIP).
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class FusionValues:
         self._players = players
         self._collate = adapter.collate
         self._score = score
+        self.costs = _costs(adapter, prepared)
 
     def __call__(self, coalitions: Coalitions) -> Floats:
         """``bool[batch, players]`` → ``float64[batch]``."""
@@ -74,6 +78,22 @@ class FusionValues:
         seen = torch.stack(self.images(present[self._names[0]]))
         ids, attention = self._collate(self.texts(present[self._names[1]]))
         return self._score(seen, ids, attention)
+
+
+def _costs(adapter: PairAdapter, prepared: Prepared) -> Costs:
+    """A picture costs its tower where the model has one that sees no text (BLIP), else nothing (ViLT)."""
+    state: PairState = prepared.state
+    tower = getattr(adapter.model, "vision_model", None)
+    if tower is None:
+        return Costs({state.image: 0.0}, 1.0)
+    alone = weights_in(tower)
+    text = len(adapter.tokens(prepared.contents[state.text]))
+    return relative({state.image: alone * _patches(tower)}, (weights_in(adapter.model) - alone) * text)
+
+
+def _patches(tower: Any) -> int:
+    """Tokens that a tower of pictures of one size reads."""
+    return int((tower.config.image_size // tower.config.patch_size) ** 2 + 1)
 
 
 def log_softmax(logits: Floats) -> Floats:

@@ -40,6 +40,7 @@ class ViltAdapter(PairAdapter):
     """
 
     architectures = ("ViltForQuestionAnswering",)
+    tracer = "chiasm.models.trace_fusion:ViltTrace"
 
     def __init__(self, name: str, model: Any, image_processor: Any, tokenizer: Any) -> None:
         """Wrap a loaded model."""
@@ -54,7 +55,7 @@ class ViltAdapter(PairAdapter):
             max_tokens=config.max_position_embeddings,
         )
         self.family = "fusion encoder"
-        self.capabilities = frozenset({"values", "logits", "attentions"})
+        self.capabilities = frozenset({"values", "logits", "gradients", "attentions", "hidden_states"})
         self.labels = [str(config.id2label[k]) for k in range(config.num_labels)]
 
     @classmethod

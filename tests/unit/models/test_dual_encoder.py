@@ -183,6 +183,19 @@ def test_each_mask_of_a_part_goes_through_its_tower_once(clip: DualEncoderAdapte
     assert values.batch_size == 32
 
 
+def test_a_part_costs_its_tower_and_a_coalition_next_to_nothing(adapter: DualEncoderAdapter) -> None:
+    costs = make_game(adapter, SAMPLE).game.costs
+    assert set(costs.encode) == {"image", "text"}
+    assert sum(costs.encode.values()) + costs.cell == pytest.approx(1)
+    assert costs.cell < 1e-3
+    longer = make_game(adapter, Sample(image=picture(), text=f"{TEXT} of a dog")).game.costs
+    shares = longer.encode["text"] / costs.encode["text"], longer.encode["image"] / costs.encode["image"]
+    if adapter.model.config.model_type == "siglip":  # always padded to one length
+        assert shares == pytest.approx((1, 1))
+    else:
+        assert shares[0] > 1 > shares[1]
+
+
 def test_a_text_that_would_be_cut_off_is_refused(adapter: DualEncoderAdapter) -> None:
     long = "left " * 30
     with pytest.raises(InvalidInput, match=r"positions for (64|16)"):

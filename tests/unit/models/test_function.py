@@ -38,6 +38,11 @@ def test_values_are_the_functions_own() -> None:
     assert game(coalition)[0] == pytest.approx(hidden.mean() + 20)
 
 
+def test_a_coalition_costs_one_call() -> None:
+    costs = values_of(FunctionModel(count)).costs
+    assert (dict(costs.encode), costs.cell) == ({}, 1.0)
+
+
 def test_what_the_function_is_given() -> None:
     seen: list = []
 

@@ -76,6 +76,14 @@ def test_a_picture_and_a_text_are_worked_on_once_a_mask(adapter: Any) -> None:
     assert values.batch_size == 16
 
 
+def test_only_a_tower_of_its_own_is_counted_with_the_picture(vilt: ViltAdapter, blip: BlipAdapter) -> None:
+    assert game(vilt).costs.encode == {"image": 0.0}
+    assert game(vilt).costs.cell == 1.0
+    costs = game(blip).costs
+    assert 0.05 < costs.encode["image"] < 0.95
+    assert costs.encode["image"] + costs.cell == pytest.approx(1)
+
+
 @pytest.mark.parametrize("text", ["attention", "delete"])
 def test_values_do_not_depend_on_the_batch(adapter: Any, text: str) -> None:
     coalitions = np.random.default_rng(0).random((24, 12)) < 0.5
