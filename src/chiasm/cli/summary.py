@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.padding import Padding
@@ -20,6 +20,8 @@ from chiasm.view.pairs import pair_scale
 TOP = 5
 #: a window of fewer columns gets short bars and no standard errors
 _NARROW = 60
+#: values that cost less than this share of a pass each are said to share passes
+_SHARED = 0.8
 _RAISES, _LOWERS = "color(208)", "color(33)"
 
 
@@ -36,6 +38,26 @@ def show(explanation: Explanation, console: Console, written: Sequence[str] = ()
     console.print()
     for line in (made(explanation), *map(wording.sentence, explanation.provenance.notes)):
         console.print(Text(safe(line), style="dim"))
+    for path in written:
+        console.print(Text.assemble("Wrote ", (safe(path), "bold")), soft_wrap=True)
+
+
+def show_all(explanations: Mapping[str, Explanation], console: Console, written: Sequence[str] = ()) -> None:
+    """Several methods on one prediction: the strongest players of each, one below the other."""
+    first = next(iter(explanations.values()))
+    console.print(Text(safe(wording.title(first)), style="bold"))
+    for line in _about(first):
+        console.print(Text(safe(line)))
+    for name, explanation in explanations.items():
+        console.print()
+        console.rule(Text(safe(name), style="bold"), align="left")
+        if not explanation.provenance.signed:
+            console.print(Text("Values without a sign: larger means more important.", style="dim"))
+        _players(explanation, console)
+        _pairs(explanation, console)
+        console.print()
+        for line in (made(explanation), *map(wording.sentence, explanation.provenance.notes)):
+            console.print(Text(safe(line), style="dim"))
     for path in written:
         console.print(Text.assemble("Wrote ", (safe(path), "bold")), soft_wrap=True)
 
@@ -109,7 +131,7 @@ def _shares(explanation: Explanation, console: Console) -> None:
 
 def _players(explanation: Explanation, console: Console) -> None:
     scale = Scale.of(explanation.single)
-    exact = findings.is_exact(explanation)
+    exact = not findings.errors_shown(explanation)
     for name, part in explanation.players.parts.items():
         top = findings.strongest_players(explanation, TOP, name)
         if not top:
@@ -155,7 +177,9 @@ def made(explanation: Explanation) -> str:
     if findings.is_exact(explanation):
         text = f"Method exact: no sampling error. Index {by.index}."
     if by.computed:
-        text = f"{count(by.computed, 'value')} computed in {by.seconds:.1f} s. {text}"
+        shared = 0 < by.passes < _SHARED * by.computed
+        price = f" for the price of {by.passes:,.0f} passes of the model" if shared else ""
+        text = f"{count(by.computed, 'value')} computed in {by.seconds:.1f} s{price}. {text}"
     hidden = [f"{part} by {masker}" for part, masker in by.maskers.items()]
     if hidden:
         text += f" Absent players are hidden: {', '.join(hidden)}."

@@ -57,11 +57,13 @@ class Counts:
         requested: values asked for, duplicates included.
         cached: values that were answered from memory.
         computed: values that the value function was called for: the cost of an explanation.
+        passes: what those cost, in plain forward passes of the model, by its `Costs`.
     """
 
     requested: int = 0
     cached: int = 0
     computed: int = 0
+    passes: float = 0.0
 
 
 class Game:
@@ -115,6 +117,7 @@ class Game:
         self.batch_size = batch_size
         self.scale: Scale = scale
         self.costs: Costs = getattr(values, "costs", Costs())
+        self._encoded: dict[str, set[bytes]] = {part: set() for part in self.costs.encode if part in players.parts}
         self._memory = memory
         self.on_batch = on_batch
         self.counts = Counts()
@@ -178,6 +181,7 @@ class Game:
         if self._limit is not None and self.counts.computed + len(coalitions) > self._limit:
             left = self._limit - self.counts.computed
             raise BudgetTooSmall(f"{len(coalitions)} new values are needed and the budget leaves {left}.")
+        coalitions = self._side_by_side(coalitions)
         for start in range(0, len(coalitions), self.batch_size):
             batch = coalitions[start : start + self.batch_size]
             whole = self.expand(batch)
@@ -200,8 +204,26 @@ class Game:
             if self._memory is not None:
                 self._memory.put(whole, result)
             self.counts.computed += len(batch)
+            self.counts.passes += self._price(whole)
             if self.on_batch is not None:
                 self.on_batch(self.counts)
+
+    def _side_by_side(self, coalitions: Coalitions) -> Coalitions:
+        """Coalitions that share the dearest encoding next to each other, so that one batch can make use of it."""
+        part = max(self._encoded, key=lambda name: self.costs.encode[name], default=None)
+        if part is None or len(coalitions) <= self.batch_size:
+            return coalitions
+        own = keys(self.expand(coalitions)[:, self.all_players.slices[part]])
+        return coalitions[sorted(range(len(own)), key=own.__getitem__)]
+
+    def _price(self, whole: Coalitions) -> float:
+        """Passes that coalitions of all players cost, given what is encoded already."""
+        total = self.costs.cell * len(whole)
+        for part, seen in self._encoded.items():
+            new = set(keys(whole[:, self.all_players.slices[part]])) - seen
+            self._encoded[part] |= new
+            total += self.costs.encode[part] * len(new)
+        return total
 
     def known(self, coalitions: Coalitions) -> NDArray[np.bool_]:
         """For each coalition, whether its value is remembered (and so costs nothing)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import platform
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -14,6 +15,12 @@ _PACKAGES = ("chiasm", "numpy", "scipy", "torch", "transformers", "tokenizers", 
 
 def installed_versions() -> dict[str, str]:
     """Versions of Python and of the packages that can change the numbers, as far as they are installed."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Looked up once: it takes milliseconds, and what is imported does not change while a program runs."""
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -44,9 +51,13 @@ class Provenance:
         fixed: players held present or absent, as text.
         budget: distinct values that were allowed.
         requested, cached, computed: values asked for, answered from memory, computed.
+        passes: what the computed ones cost, in plain forward passes of the model (`chiasm.core.game.Costs`).
         seed: seed of the estimator.
         seconds: wall time.
         notes: choices that were made for the user, in words.
+        signed: whether the sign of a value tells what raises the target from what lowers it; where it does not, a
+            larger value means more important and zero means nothing.
+        extra: further figures that the method gives, as JSON types, e.g. ``{"r2": 0.93}`` of LIME.
         versions: see `installed_versions`.
         created: ISO time, UTC.
     """
@@ -65,9 +76,12 @@ class Provenance:
     requested: int = 0
     cached: int = 0
     computed: int = 0
+    passes: float = 0.0
     seed: int | None = None
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
+    signed: bool = True
+    extra: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=installed_versions)
     created: str = field(default_factory=_now)
 

@@ -9,7 +9,7 @@ import pytest
 
 from chiasm.core.coalitions import all_coalitions, distinct, keys, of_size
 from chiasm.core.errors import BudgetTooSmall, InvalidInput, ModelError, UnknownName
-from chiasm.core.game import Game
+from chiasm.core.game import Costs, Game
 from chiasm.core.players import PartPlayers, Players, Regions, Spans
 
 
@@ -280,3 +280,21 @@ def test_games_with_fixed_players_share_a_memory():
     held = Game(lambda x: 1 / 0, players, fixed={"b": True}, memory=notebook)
     assert held(np.array([[1, 0]], bool)).tolist() == [5.0]
     assert not held.known(np.array([[0, 1]], bool))[0]
+
+
+def test_coalitions_that_share_a_dear_part_stand_side_by_side():
+    batches = []
+
+    class Values:
+        costs = Costs({"a": 0.9, "b": 0.01}, cell=0.1)
+
+        def __call__(self, present):
+            batches.append(present.copy())
+            return present @ np.array([1.0, 2.0, 4.0, 8.0])
+
+    game = Game(Values(), Players.abstract({"a": 2, "b": 2}), batch_size=4)
+    table = all_coalitions(4)
+    shuffled = table[np.random.default_rng(0).permutation(16)]
+    np.testing.assert_array_equal(game(shuffled), shuffled @ np.array([1.0, 2.0, 4.0, 8.0]))
+    assert [len({row.tobytes() for row in batch[:, :2]}) for batch in batches] == [1, 1, 1, 1]
+    assert game.counts.passes == pytest.approx(4 * 0.9 + 4 * 0.01 + 16 * 0.1)
