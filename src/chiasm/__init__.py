@@ -24,10 +24,12 @@ _WHERE = {
     "Target": "chiasm.core.target",
     "dataset": "chiasm.zoo",
     "estimate": "chiasm.estimators.estimate",
+    "evaluate": "chiasm.metrics.evaluate",
     "explain": "chiasm.explainers.explain",
     "export": "chiasm.zoo.data.export",
     "load": "chiasm.models.hub",
     "make_game": "chiasm.models.games",
+    "triples": "chiasm.estimators.higher",
 }
 
 __all__ = [*sorted(_WHERE), "__version__"]  # noqa: PLE0604 - names only, built from the table above
@@ -41,7 +43,9 @@ if TYPE_CHECKING:
     from chiasm.core.sample import Sample as Sample
     from chiasm.core.target import Target as Target
     from chiasm.estimators.estimate import estimate as estimate
+    from chiasm.estimators.higher import triples as triples
     from chiasm.explainers.explain import explain as explain
+    from chiasm.metrics.evaluate import evaluate as evaluate
     from chiasm.modalities.image import Boxes as Boxes
     from chiasm.modalities.image import Masks as Masks
     from chiasm.modalities.text import CharSpans as CharSpans

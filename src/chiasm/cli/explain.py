@@ -57,7 +57,12 @@ Candidates = Annotated[
     typer.Option("--candidate", metavar="TEXT", help="One of the answers to choose among.", rich_help_panel=_TARGET),
 ]
 Method = Annotated[
-    str | None, typer.Option(help="Estimator, or auto. See: chiasm list estimators.", rich_help_panel=_METHOD)
+    str | None,
+    typer.Option(
+        metavar="NAME[,NAME]",
+        help="Method, or auto; several are shown side by side. See: chiasm list explainers.",
+        rich_help_panel=_METHOD,
+    ),
 ]
 IndexGiven = Annotated[
     str | None, typer.Option("--index", help="SII, BII, … See: chiasm list indices.", rich_help_panel=_METHOD)
@@ -87,7 +92,22 @@ FixedGiven = Annotated[
         rich_help_panel=_METHOD,
     ),
 ]
-Budget = Annotated[int | None, typer.Option(help="Most values of the game to compute.", rich_help_panel=_METHOD)]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        metavar="VALUES|TIME|PASSES",
+        help="What it may cost: values of the game (512), a time (30s, 5min) or model passes ('400 passes').",
+        rich_help_panel=_METHOD,
+    ),
+]
+Tolerance = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WIDTH|SHARE|TOP",
+        help="Stop earlier: pairs within ±0.02, within 5% of the whole effect, or the top3 told from the rest.",
+        rich_help_panel=_METHOD,
+    ),
+]
 Seed = Annotated[int | None, typer.Option(help="Seed of the estimator.", rich_help_panel=_METHOD)]
 BatchSize = Annotated[int | None, typer.Option(help="Most coalitions in one model call.", rich_help_panel=_RUN)]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 …", rich_help_panel=_RUN)]
@@ -128,6 +148,7 @@ def explain(
     masker: MaskersGiven = None,
     fix: FixedGiven = None,
     budget: Budget = None,
+    tolerance: Tolerance = None,
     seed: Seed = None,
     batch_size: BatchSize = None,
     device: Device = None,
@@ -155,6 +176,7 @@ def explain(
         "maskers": masker,
         "fixed": parse_fixed(fix),
         "budget": budget,
+        "tolerance": tolerance,
         "seed": seed,
         "batch_size": batch_size,
         "device": device,
@@ -179,26 +201,34 @@ def _run(line: dict[str, Any], file: Path | None, *, quiet: bool) -> None:
         if value not in (None, [], {})
     }
     described = ExplainSpec.parse(fields, origin, options)
-    from chiasm.explainers.run_spec import check, run_spec
+    from chiasm.explainers.methods import method_names
+    from chiasm.explainers.run_spec import check, files_of, run_methods, run_spec
 
     check(described)
+    methods = method_names(described.method)
+    written = [str(path) for name in described.out for path in files_of(name, methods)]
     from chiasm.cli.progress import Bar
-    from chiasm.cli.summary import show
+    from chiasm.cli.summary import show, show_all
     from chiasm.cli.terminal import stdout
     from chiasm.core.cache import chosen_folder
 
     try:
         with Bar(quiet=quiet) as bar:
-            explanation = run_spec(described, progress=bar)
+            if len(methods) == 1:
+                found = {methods[0]: run_spec(described, progress=bar)}
+            else:
+                found = run_methods(described, progress=bar)
     except KeyboardInterrupt:
         if chosen_folder(described.cache) is not None:
             typer.echo("Stopped. The same command goes on from the values that were computed so far.", err=True)
         raise
     if quiet:
-        for path in described.out:
+        for path in described.out if len(methods) == 1 else written:
             typer.echo(path)
+    elif len(methods) == 1:
+        show(found[methods[0]], stdout(), described.out)
     else:
-        show(explanation, stdout(), described.out)
+        show_all(found, stdout(), written)
 
 
 def missing(fields: dict[str, Any], file: Path | None) -> None:

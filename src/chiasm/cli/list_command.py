@@ -18,12 +18,14 @@ class What(StrEnum):
     """Things that can be listed."""
 
     models = "models"
+    explainers = "explainers"
     estimators = "estimators"
     indices = "indices"
     segmenters = "segmenters"
     maskers = "maskers"
     views = "views"
     datasets = "datasets"
+    metrics = "metrics"
 
 
 def list_things(
@@ -31,22 +33,26 @@ def list_things(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="For programs: a list of objects.")] = False,
 ) -> None:
-    """List models, estimators, indices, segmenters, maskers, views or data sets."""
+    """List models, explainers, estimators, indices, segmenters, maskers, views, data sets or metrics."""
     rows = _LISTS[what]()
     if as_json:
         typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
         return
+    rows = [_IN_TWO[what](row) for row in rows] if what in _IN_TWO else rows
     from rich.table import Table
     from rich.text import Text
 
     from chiasm.cli.terminal import safe, stdout
+
+    def _shown(text: str) -> Text:
+        return Text("\n".join(safe(line) for line in text.splitlines()))
 
     columns = list(dict.fromkeys(name for row in rows for name in row))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=column == "name", style="bold" if column == "name" else "")
     for row in rows:
-        table.add_row(*(Text(safe(row.get(column, ""))) for column in columns))
+        table.add_row(*(_shown(row.get(column, "")) for column in columns))
     stdout().print(table)
 
 
@@ -66,6 +72,35 @@ def _estimators() -> list[Row]:
     from chiasm.estimators import estimators
 
     return [{"name": name, "summary": entry.summary, **entry.info} for name, entry in estimators.entries().items()]
+
+
+def _explainers() -> list[Row]:
+    from chiasm.explainers.methods import find_explainer, names
+
+    rows = []
+    for name in names():
+        one = find_explainer(name)
+        rows.append(
+            {
+                "name": name,
+                "summary": one.line,
+                "kind": one.kind,
+                "needs": ", ".join(one.needs) or "nothing",
+                "cost": one.cost,
+                "gives": ", ".join(
+                    ["pairs"] * one.pairs + ["signed values" if one.signed else "values without a sign"]
+                ),
+                "indices": ", ".join(one.indices),
+                "source": one.source,
+            }
+        )
+    return rows
+
+
+def _explainer_in_two(row: Row) -> Row:
+    """An explainer in two columns: as many as it has are too narrow in a terminal."""
+    told = f"{row['kind']}; needs {row['needs']}; {row['cost']}; {row['gives']}; {row['indices']}"
+    return {"name": row["name"], "summary": f"{row['summary']}\n{told}{'; ' * bool(row['source'])}{row['source']}"}
 
 
 def _indices() -> list[Row]:
@@ -103,6 +138,35 @@ def _datasets() -> list[Row]:
             }
         )
     return rows
+
+
+def _metrics() -> list[Row]:
+    from chiasm.metrics import DEFAULT, metrics
+
+    rows = []
+    for name in metrics:
+        about = metrics.get(name).about
+        rows.append(
+            {
+                "name": name,
+                "summary": about.line + (" (default)" if name in DEFAULT else ""),
+                "judges": {"single": "single players", "pairs": "pairs", "both": "both"}[about.judges],
+                "better": about.better,
+                "range": about.range,
+                "values": about.cost,
+                "needs": ", ".join(need for need in about.needs if need != "game"),
+                "source": about.source,
+            }
+        )
+    return rows
+
+
+def _in_two(row: Row) -> Row:
+    """A metric in two columns: as many as it has are too narrow in a terminal."""
+    better = "describes, does not judge" if row["better"] == "neither" else f"{row['better']} is better"
+    needs = f"; needs {row['needs']}" if row["needs"] else ""
+    told = f"{row['judges']}; {row['range']}, {better}; values: {row['values']}{needs}; {row['source']}"
+    return {"name": row["name"], "summary": f"{row['summary']}\n{told}"}
 
 
 def _of_modalities(what: str, default: str) -> list[Row]:
@@ -155,10 +219,14 @@ def _names_beside(target: object, what: str) -> tuple[str, ...]:
 
 _LISTS: dict[What, Callable[[], list[Row]]] = {
     What.models: _models,
+    What.explainers: _explainers,
     What.estimators: _estimators,
     What.indices: _indices,
     What.segmenters: lambda: _of_modalities("segmenters", "default_segmenter"),
     What.maskers: lambda: _of_modalities("maskers", "default_masker"),
     What.views: _views,
     What.datasets: _datasets,
+    What.metrics: _metrics,
 }
+#: lists whose rows are told in two columns in a terminal
+_IN_TWO: dict[What, Callable[[Row], Row]] = {What.metrics: _in_two, What.explainers: _explainer_in_two}

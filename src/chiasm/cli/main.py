@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from chiasm.cli.cache import cache
 from chiasm.cli.doctor import doctor
+from chiasm.cli.evaluate import evaluate
 from chiasm.cli.explain import explain
 from chiasm.cli.export import export
 from chiasm.cli.list_command import list_things
@@ -47,6 +48,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 app.command("explain")(explain)
+app.command("evaluate")(evaluate)
 app.command("view")(view)
 app.command("doctor")(doctor)
 app.command("export")(export)

@@ -1,0 +1,183 @@
+"""``chiasm evaluate``: is a saved explanation true?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from chiasm.cli.explain import BatchSize, Device, Dtype, Images, MaskersGiven, PartsGiven, PlayersGiven, Quiet, Texts
+from chiasm.cli.parsing import parse_parts
+from chiasm.core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from chiasm.core.explanation import Explanation
+    from chiasm.core.sample import Sample
+    from chiasm.metrics.scores import Scores
+
+Files = Annotated[
+    list[Path], typer.Argument(metavar="EXPLANATION.json…", help="What chiasm explain --out FILE.json wrote.")
+]
+Model = Annotated[
+    str | None, typer.Option("--model", "-m", help="The model; by default the one that the first explanation names.")
+]
+DataSet = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Take the sample, with its planted truth, from a data set or a folder of data."),
+]
+Row = Annotated[int, typer.Option(help="Which sample of the data set, from 0.")]
+Metrics = Annotated[
+    str | None,
+    typer.Option(metavar="A,B", help="Metrics to take; by default all cheap ones. See: chiasm list metrics."),
+]
+Controls = Annotated[bool, typer.Option(help="Score oracle, reversed oracle and random explanations as well.")]
+Twin = Annotated[str | None, typer.Option(help="A model of the same form trained on other labels.")]
+Seed = Annotated[int, typer.Option(help="Seed of metrics and controls, and of a generated data set.")]
+Out = Annotated[str | None, typer.Option("--out", "-o", metavar="FILE.json", help="Write all scores.")]
+Cache = Annotated[
+    str | None,
+    typer.Option(metavar="FOLDER", help="Where values are remembered; off for nowhere. See: chiasm cache."),
+]
+
+
+def evaluate(
+    files: Files,
+    *,
+    model: Model = None,
+    image: Images = None,
+    text: Texts = None,
+    part: PartsGiven = None,
+    dataset: DataSet = None,
+    row: Row = 0,
+    metrics: Metrics = None,
+    controls: Controls = True,
+    players: PlayersGiven = None,
+    masker: MaskersGiven = None,
+    twin: Twin = None,
+    seed: Seed = 0,
+    batch_size: BatchSize = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    cache: Cache = None,
+    out: Out = None,
+    quiet: Quiet = False,
+) -> None:
+    """Score explanations of one sample beside an oracle, its reverse and chance.
+
+    Example: chiasm evaluate car.json -i car.jpg -t "What colour is the car?" --metrics f_syn,srg
+    """
+    _check_out(out)
+    sample = _sample(parse_parts(image, text, part), dataset, row, seed)
+    explanations = _read(files)
+    name = model or next(iter(explanations.values())).provenance.model
+    if name is None:
+        raise InvalidInput("The explanation names no model; give one with --model.")
+    chosen = None if metrics is None else [metric.strip() for metric in metrics.split(",") if metric.strip()]
+
+    from chiasm.cli.progress import Bar
+    from chiasm.cli.terminal import stdout
+    from chiasm.metrics import metrics as known
+    from chiasm.metrics.evaluate import evaluate as score
+    from chiasm.models.hub import load
+
+    for metric in chosen or ():
+        known.get(metric)  # a wrong name is refused before the model is loaded
+    given = {"device": device, "dtype": dtype}
+    options: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    with Bar(quiet=quiet) as bar:
+        bar(0, None, f"loading {name}")
+        scores = score(
+            load(name, **options),
+            sample,
+            explanations,
+            metrics=chosen,
+            controls=controls,
+            players=players,
+            maskers=masker,
+            seed=seed,
+            batch_size=batch_size,
+            cache=cache,
+            twin=None if twin is None else load(twin, **options),
+            progress=bar,
+        )
+    if not quiet:
+        show(scores, stdout())
+    if out is not None:
+        typer.echo(str(scores.save(out)))
+
+
+def _check_out(out: str | None) -> None:
+    """Refuse an output that could not be written, before anything is computed."""
+    if out is not None and (Path(out).suffix != ".json" or not Path(out).parent.is_dir()):
+        raise InvalidInput(f"Cannot write {out!r}: give a name that ends in .json in a folder that exists.")
+
+
+def _sample(parts: dict[str, str], dataset: str | None, row: int, seed: int) -> Sample:
+    """The sample that the options describe.
+
+    Raises:
+        InvalidInput: neither parts nor a data set, both, or a data set without that row.
+    """
+    from chiasm.core.sample import Sample
+
+    if (dataset is None) == (not parts):
+        raise InvalidInput("Give the sample: --image and --text (or --part NAME=VALUE), or else --dataset and --row.")
+    if dataset is None:
+        given: dict[str, Any] = dict(parts)
+        return Sample(**given)
+    if row < 0:
+        raise InvalidInput(f"--row is {row}; count from 0.")
+    from chiasm.zoo import dataset as read
+    from chiasm.zoo import datasets
+
+    generated = dataset.removeprefix("zoo:") in datasets
+    samples = read(dataset, row + 1, seed if generated else None)
+    if len(samples) <= row:
+        raise InvalidInput(f"{dataset!r} has {len(samples)} samples; there is no --row {row} (they count from 0).")
+    return samples[row]
+
+
+def _read(files: list[Path]) -> dict[str, Explanation]:
+    """Explanations by the stems of their files, or by their paths where stems are alike."""
+    from chiasm.core.explanation import Explanation
+
+    stems = [file.stem for file in files]
+    names = stems if len(set(stems)) == len(stems) else [str(file) for file in files]
+    if len(set(names)) != len(names):
+        raise InvalidInput(f"A file is given twice among {', '.join(names)}; give each once.")
+    return {name: Explanation.load(file) for name, file in zip(names, files, strict=True)}
+
+
+def show(scores: Scores, console: Console) -> None:
+    """A metric a line, an explanation a column: there are more metrics than a terminal is wide."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from chiasm.cli.terminal import safe
+
+    header, rows = scores.table()
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("metric", no_wrap=True, style="bold")
+    for line in rows:
+        table.add_column(safe(line[0]), justify="right", overflow="fold")
+    for k, title in enumerate(header[1:], 1):
+        table.add_row(Text(title), *(Text(line[k]) for line in rows))
+    console.print(Text(safe(f"{scores.about['model']}: {scores.about['target']}")))
+    console.print(table)
+    words = f"{scores.computed:,} values computed, {scores.requested:,} asked for, {scores.seconds:.1f} s"
+    console.print(Text(words, style="dim"))
+    for note in [*scores.notes, *_remarks(scores)]:
+        console.print(Text(f"note: {safe(note)}", style="dim"))
+
+
+def _remarks(scores: Scores) -> list[str]:
+    """Why scores of the explanations (not of controls) are missing or need a caveat, each once."""
+    found: dict[str, None] = {}
+    for row in scores.rows:
+        for note in (row.missing,) if row.score is None else row.score.notes:
+            if not row.control:
+                found[f"{row.metric} of {row.explanation}: {note}"] = None
+    return list(found)
