@@ -1,29 +1,33 @@
 """How far are estimators from exact pair values at an equal number of distinct values? Prints tables; gates nothing.
 
-Games: known answers (`chiasm.testing.games`), and tables of all 2^n values of the zoo's model on its own questions, in
-log-probability and probability (a few minutes each to build, once, into ``--tables``). Development games were looked at
-while estimators were tuned; held-out games were not.
+Games: known answers (`chiasm.testing.games`), wide sparse polynomials, and tables of all 2^n values of zoo models on
+their own questions in log-probability and probability (`estimator_tables.py`). Development games were looked at while
+estimators were tuned; held-out games were not.
 
-    python benchmarks/estimators.py --quick                 # known games and what tables there are; under two minutes
+    python benchmarks/estimators.py --quick                 # known games and what tables there are
     python benchmarks/estimators.py --build                 # build missing tables, then the whole grid
     python benchmarks/estimators.py --families held-out --budgets 256 512 --estimators gp proxyspex
+    python benchmarks/estimators.py --export games          # games as files, for benchmarks/estimator_peers.py
+    python benchmarks/estimators.py --peers peers.json      # its scores in the same tables
 
 Columns: geometric mean over games and seeds of Σ(estimate − exact)²/Σ exact² over the pairs across parts (a pair
-without an estimate counts as 0), share of those pairs whose exact value lies within 1.96 standard errors, processor
-seconds of the estimator (the game's own time is next to none), and games × seeds that the estimator won.
+without an estimate counts as 0); its ratio to that of the best peer game by game (below 1: closer than any peer);
+share of the pairs whose exact value lies within 1.96 standard errors; processor seconds of the estimator (the game's
+own time is next to none); games that the estimator won.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from estimator_tables import MODELS, TABLES, build_all
 from numpy.typing import NDArray
 
 from chiasm.core import indices
@@ -31,6 +35,7 @@ from chiasm.core.coalitions import Coalitions, all_coalitions
 from chiasm.core.errors import BudgetTooSmall, InvalidInput, MissingDependency
 from chiasm.core.game import Game
 from chiasm.core.players import Players
+from chiasm.core.target import Scale
 from chiasm.estimators import estimators
 from chiasm.testing.games import KnownGame, SparsePolynomial, bilinear_sigmoid
 
@@ -38,10 +43,7 @@ Floats = NDArray[np.float64]
 
 ESTIMATORS = ("gp", "permutation", "kernelshap-iq", "proxyspex", "svarm-iq")
 BUDGETS = (256, 512, 1024, 2048)
-SPLITS = {"development": 1, "held-out": 2}  # seeds of the zoo's questions
-KINDS = ("colour", "shape", "existence", "counting")
-GRIDS = ("3x3", "2x4", "2x3", "2x2")
-MOST_PLAYERS = 14
+MOST_TABLED = 18
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Case:
     values: Callable[[Coalitions], Floats]
     sizes: tuple[int, int]
     pair: Floats
+    scale: Scale = "value"
+    source: KnownGame | None = None
 
     @property
     def block(self) -> tuple[slice, slice]:
@@ -61,7 +65,7 @@ class Case:
 
     def game(self) -> Game:
         """A fresh game without memory."""
-        return Game(self.values, Players.abstract({"a": self.sizes[0], "b": self.sizes[1]}))
+        return Game(self.values, Players.abstract({"a": self.sizes[0], "b": self.sizes[1]}), scale=self.scale)
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ class Score:
 
 
 def known_case(family: str, name: str, known: KnownGame, sizes: tuple[int, int]) -> Case:
-    return Case(family, name, known.values, sizes, known.exact("SII")[1])
+    return Case(family, name, known.values, sizes, known.exact("SII")[1], source=known)
 
 
 def wide_polynomial(seed: int, sizes: tuple[int, int] = (49, 8), matter: int = 12) -> SparsePolynomial:
@@ -118,40 +122,58 @@ def known_cases(seeds: Sequence[int]) -> Iterator[Case]:
         yield known_case("sigmoid 8x6", f"sigmoid-{seed}", bilinear_sigmoid(14, seed), (8, 6))
         yield known_case("polynomial 49x8", f"polynomial-{seed}", wide_polynomial(seed), (49, 8))
         yield known_case("bilinear 49x8", f"bilinear-{seed}", wide_bilinear(seed), (49, 8))
-
-
-def build_tables(folder: Path, weights: str) -> None:
-    """All values of the zoo's model on one question of each kind and split, one file each."""
-    import chiasm
-    from chiasm.models.games import make_game
-    from chiasm.zoo import dataset
-
-    folder.mkdir(parents=True, exist_ok=True)
-    model = chiasm.load(weights)
-    for split, seed in SPLITS.items():
-        for kind in KINDS:
-            file = folder / f"{split}_{kind}.npz"
-            if file.exists():
-                continue
-            sample = dataset("shapes", n=1, seed=seed, types=[kind])[0]
-            games = [make_game(model, sample, players={"image": f"grid:{grid}"}).game for grid in GRIDS]
-            game = next(game for game in games if game.n <= MOST_PLAYERS)
-            cells = len(game.players.parts["image"])
-            started = time.perf_counter()
-            np.savez(file, values=game(all_coalitions(game.n)), sizes=(cells, game.n - cells))
-            print(f"built {file.name}: {game.n} players, {time.perf_counter() - started:.0f} s", flush=True)
+        wide = (196, 20)
+        yield known_case("polynomial 196x20", f"polynomial-wide-{seed}", wide_polynomial(seed, wide), wide)
 
 
 def table_cases(folder: Path) -> Iterator[Case]:
     for file in sorted(folder.glob("*_*.npz")):
-        split, _, kind = file.stem.partition("_")
+        split = file.stem.partition("_")[0]
         with np.load(file) as stored:
-            log_probability, sizes = stored["values"], tuple(int(k) for k in stored["sizes"])
-        for scale, table in (("log", log_probability), ("prob", np.exp(log_probability))):
+            log_probability, sizes = stored["values"].astype(np.float64), tuple(int(k) for k in stored["sizes"])
+        scales: tuple[tuple[Scale, str], ...] = (("log_probability", "log"), ("probability", "prob"))
+        for scale, short in scales:
+            table = log_probability if short == "log" else np.exp(log_probability)
             bits = 1 << np.arange(sum(sizes))
             pair = indices.exact(table, indices.index("SII"))[1]
             look_up = lambda x, table=table, bits=bits: table[x.astype(np.int64) @ bits]  # noqa: E731
-            yield Case(f"zoo {split} {scale}", f"{kind}-{scale}", look_up, (sizes[0], sizes[1]), pair)
+            yield Case(f"zoo {split} {short}", f"{file.stem}_{short}", look_up, (sizes[0], sizes[1]), pair, scale)
+
+
+def export(cases: Sequence[Case], folder: Path) -> None:
+    """Games as files that an environment without Chiasm can play."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for case in cases:
+        n, exact = sum(case.sizes), case.pair[case.block]
+        if n <= MOST_TABLED:
+            content = {"table": case.values(all_coalitions(n))}
+        else:
+            known = case.source
+            if not isinstance(known, SparsePolynomial):
+                continue
+            terms = np.zeros((len(known.terms), n), bool)
+            for row, term in enumerate(known.terms):
+                terms[row, list(term)] = True
+            content = {"terms": terms, "coefficients": np.array(list(known.terms.values()))}
+        np.savez(folder / f"{case.name}.npz", sizes=np.array(case.sizes), exact=exact, **content)
+
+
+def peer_scores(file: Path, cases: Sequence[Case]) -> list[Score]:
+    """Scores that `estimator_peers.py` wrote, of the games at hand."""
+    by_name = {case.name: case for case in cases}
+    return [
+        Score(
+            by_name[one["game"]],
+            one["estimator"],
+            one["budget"],
+            one["seed"],
+            one["error"],
+            one.get("coverage", float("nan")),
+            one["seconds"],
+        )
+        for one in json.loads(file.read_text())
+        if one["game"] in by_name
+    ]
 
 
 def run(case: Case, name: str, budget: int, seed: int) -> Score | None:
@@ -173,56 +195,92 @@ def run(case: Case, name: str, budget: int, seed: int) -> Score | None:
     return Score(case, name, budget, seed, error, coverage, seconds)
 
 
-def report(scores: list[Score]) -> None:
-    """One table a family: estimator × budget."""
+def geometric(values: Sequence[float]) -> float:
+    return float(np.exp(np.mean(np.log(np.maximum(values, 1e-30)))))
+
+
+def report(scores: list[Score], ours: str = "gp") -> None:
+    """One table a family: estimator × budget; runs of several seeds count as their geometric mean."""
     for family in dict.fromkeys(score.case.family for score in scores):
         here = [score for score in scores if score.case.family == family]
         print(f"\n{family} ({len({s.case.name for s in here})} games)")
-        print(f"{'estimator':<16}{'values':>7}{'error':>10}{'coverage':>10}{'seconds':>9}{'won':>8}")
-        for budget in dict.fromkeys(score.budget for score in here):
+        heads = ("values", "games", "error", "to best", "coverage", "seconds", "won")
+        print(f"{'estimator':<20}" + "".join(f"{head:>10}" for head in heads))
+        for budget in sorted({score.budget for score in here}):
             of_budget = [score for score in here if score.budget == budget]
-            best = {
-                key: min(s.error for s in of_budget if (s.case.name, s.seed) == key)
-                for key in {(s.case.name, s.seed) for s in of_budget}
-            }
+            errors: dict[str, dict[str, float]] = {}
             for name in dict.fromkeys(score.estimator for score in of_budget):
-                mine = [score for score in of_budget if score.estimator == name]
-                mean = np.exp(np.mean(np.log([max(s.error, 1e-30) for s in mine])))
-                covered = [s.coverage for s in mine if not np.isnan(s.coverage)]
-                coverage = f"{np.mean(covered):.3f}" if covered else "–"
-                won = sum(s.error <= best[s.case.name, s.seed] for s in mine)
-                seconds = np.mean([s.seconds for s in mine])
-                print(f"{name:<16}{budget:>7}{mean:>10.4f}{coverage:>10}{seconds:>9.2f}{won:>5}/{len(best)}")
+                for game in dict.fromkeys(s.case.name for s in of_budget if s.estimator == name):
+                    mine = [s.error for s in of_budget if (s.estimator, s.case.name) == (name, game)]
+                    errors.setdefault(game, {})[name] = geometric(mine)
+            for name in dict.fromkeys(score.estimator for score in of_budget):
+                print(_line(name, budget, [s for s in of_budget if s.estimator == name], errors, ours))
+
+
+def _line(name: str, budget: int, mine: list[Score], errors: dict[str, dict[str, float]], ours: str) -> str:
+    """One row; the best peer of a game is any other estimator than our own, and than the row's."""
+    played = [game for game in errors if name in errors[game]]
+    rivals = {game: [e for who, e in errors[game].items() if who not in (name, ours)] for game in played}
+    ratios = [errors[game][name] / min(rivals[game]) for game in played if rivals[game]]
+    covered = [s.coverage for s in mine if not np.isnan(s.coverage)]
+    won = sum(errors[game][name] <= min(errors[game].values()) for game in played)
+    cells = (
+        f"{budget}",
+        f"{len(played)}",
+        f"{geometric([errors[game][name] for game in played]):.5f}",
+        f"{geometric(ratios):.3f}" if ratios else "–",
+        f"{np.mean(covered):.3f}" if covered else "–",
+        f"{np.mean([s.seconds for s in mine]):.2f}",
+        f"{won}",
+    )
+    return f"{name:<20}" + "".join(f"{cell:>10}" for cell in cells)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="256 and 512 values, one seed, first game of each family")
-    parser.add_argument("--build", action="store_true", help="build missing tables of the zoo's model first")
-    parser.add_argument("--tables", type=Path, default=Path(tempfile.gettempdir(), "chiasm-estimator-tables"))
-    parser.add_argument("--weights", default="zoo:llava-shapes", help="model of the tables")
+    parser.add_argument("--build", action="store_true", help="build missing tables of the zoo's models first")
+    parser.add_argument("--tables", type=Path, default=TABLES)
+    parser.add_argument("--models", nargs="+", default=list(MODELS), help="models of the tables")
     parser.add_argument("--budgets", type=int, nargs="+", default=list(BUDGETS))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--estimators", nargs="+", default=list(ESTIMATORS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--estimators", nargs="*", default=list(ESTIMATORS))
     parser.add_argument("--families", nargs="+", default=[""], help="only families whose name contains one of these")
+    parser.add_argument("--export", type=Path, help="write the games there and stop")
+    parser.add_argument("--peers", type=Path, nargs="+", default=[], help="scores of estimator_peers.py, or of --out")
+    parser.add_argument("--out", type=Path, help="write the scores there too, as JSON")
     given = parser.parse_args(arguments)
     if given.build:
-        build_tables(given.tables, given.weights)
+        build_all(given.tables, given.models)
     cases = [*known_cases((10,) if given.quick else (10, 11)), *table_cases(given.tables)]
     cases = [case for case in cases if any(word in case.family for word in given.families)]
+    if given.export is not None:
+        export(cases, given.export)
+        return 0
     budgets, seeds = given.budgets, given.seeds
     if given.quick:
         budgets, seeds = [256, 512], seeds[:1]
         cases = list({case.family: case for case in reversed(cases)}.values())[::-1]
-    scores = []
-    for case in cases:
+    scores = [score for file in given.peers for score in peer_scores(file, cases)]
+    scores = [score for score in scores if score.budget in budgets]
+    for case in cases if given.estimators else []:
         for budget in budgets:
+            if 4 * budget > 2 ** sum(case.sizes):  # near 2^n values shapiq's samplers hardly end
+                continue
             for name in given.estimators:
-                found = [run(case, name, budget, seed) for seed in seeds if budget < 2 ** sum(case.sizes)]
+                found = [run(case, name, budget, seed) for seed in seeds]
                 scores += [score for score in found if score is not None]
         print(f"{case.family}: {case.name} done", file=sys.stderr, flush=True)
+        if given.out is not None:
+            write(scores, given.out)
     report(scores)
     return 0
+
+
+def write(scores: Sequence[Score], file: Path) -> None:
+    """Scores as JSON, as `peer_scores` reads them."""
+    kept = ("estimator", "budget", "seed", "error", "coverage", "seconds")
+    file.write_text(json.dumps([{"game": s.case.name, **{key: getattr(s, key) for key in kept}} for s in scores]))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from math import comb
 from typing import Any
@@ -16,9 +16,11 @@ from chiasm.core.game import Counts, Fixed, Game, ValueFunction
 from chiasm.core.indices import Index
 from chiasm.core.players import Players
 from chiasm.core.provenance import Provenance
+from chiasm.core.target import Scale
 from chiasm.estimators import estimators
 from chiasm.estimators.base import Estimate, Estimator
-from chiasm.estimators.choice import choose, default_budget, enough_for_gp, parse_method, whole
+from chiasm.estimators.choice import allowed_values, choose, enough_for_gp, parse_method, whole
+from chiasm.estimators.limits import Budget, Tolerance, Watch, across
 
 #: more parts than this have no table of part values: 2^P values and 3^P terms are for eyes that will not read them
 _MOST_PARTS = 10
@@ -30,10 +32,12 @@ def estimate(
     *,
     index: str | Index = "SII",
     method: str = "auto",
-    budget: int | None = None,
+    budget: int | str | Budget | None = None,
+    tolerance: float | str | Tolerance | None = None,
     seed: int = 0,
     fixed: Fixed | None = None,
     batch_size: int = 256,
+    scale: Scale = "value",
     progress: Callable[[Counts], None] | None = None,
 ) -> Explanation:
     """Single and pair values of any function of coalitions.
@@ -45,11 +49,15 @@ def estimate(
         method: an estimator (``chiasm list estimators``), ``"estimator-index"`` such as ``"permutation-bii"`` (an
             ``index`` other than SII must then agree), or ``"auto"``: exact where the budget allows, else as
             `chiasm.estimators.choice.choose` says.
-        budget: distinct values that may be computed, those of whole parts included; by default all 2^n or, for many
-            players, three for each single and pair value (2,048 to 8,192).
+        budget: distinct values that may be computed, those of whole parts included; a text for a time ("30s",
+            "5min") or for passes of the model ("400 passes"). By default all 2^n or, for many players, three values
+            for each single and pair value (2,048 to 8,192).
+        tolerance: stop earlier, once every pair's 95 % interval is within ± 0.02 (say), "5%" of the whole effect, or
+            "top3" pairs are told from the rest (`chiasm.estimators.limits.Tolerance`).
         seed: the same seed gives the same numbers.
         fixed: parts or players ``(part, index)`` that are held present (True) or absent (False).
         batch_size: largest batch that ``values`` is given.
+        scale: what the values are; of a (log-)probability, ``gp`` makes use.
         progress: called with the counts after each batch.
 
     Returns:
@@ -69,8 +77,8 @@ def estimate(
         array([[1., 0.],
                [0., 0.]])
     """
-    game = Game(values, Players.abstract(parts), fixed=fixed, batch_size=batch_size, on_batch=progress)
-    return explain_game(game, index=index, method=method, budget=budget, seed=seed)
+    game = Game(values, Players.abstract(parts), fixed=fixed, batch_size=batch_size, scale=scale, on_batch=progress)
+    return explain_game(game, index=index, method=method, budget=budget, tolerance=tolerance, seed=seed)
 
 
 def explain_game(
@@ -78,7 +86,8 @@ def explain_game(
     *,
     index: str | Index = "SII",
     method: str = "auto",
-    budget: int | None = None,
+    budget: int | str | Budget | None = None,
+    tolerance: float | str | Tolerance | None = None,
     seed: int = 0,
     provenance: Provenance | None = None,
     prediction: Prediction | None = None,
@@ -90,9 +99,10 @@ def explain_game(
 
     Args:
         game: the game; values that it remembers cost nothing.
-        index: as in `estimate`, like ``method``, ``budget`` and ``seed``.
+        index: as in `estimate`, like ``method``, ``budget``, ``tolerance`` and ``seed``.
         method: estimator or ``"auto"``.
-        budget: new values allowed.
+        budget: what new values may cost.
+        tolerance: when to stop before that.
         seed: of the estimator.
         provenance: what is known of model, target and masks; the rest is filled in here.
         prediction: the model's answer.
@@ -100,22 +110,29 @@ def explain_game(
     """
     started, before = time.perf_counter(), replace(game.counts)
     name, wanted = parse_method(method, index)
-    allowed = default_budget(game.n, name) if budget is None else whole("budget", budget, 1)
     seed = whole("seed", seed, 0)
+    limit = None if budget is None else Budget.parse(budget)
+    near = None if tolerance is None else Tolerance.parse(tolerance)
     given = provenance or Provenance(name, wanted.name)
     notes = list(given.notes)
+    allowed = allowed_values(game, name, limit, seed)
+    tried = game.counts.computed - before.computed  # to learn how long a value takes
+    if limit is not None and limit.values is None:
+        notes.append(f"budget: {limit.describe()}, enough for {tried + allowed:,} values")
     if name == "auto":
-        name, why = choose(game.n, wanted, allowed)
+        name, why = choose(game.n, wanted, allowed, game.costs)
         notes.append(f"method: {name}, because {why}")
     estimator = estimators.get(name)
+    watch = Watch(limit.seconds if limit else None, near, started)
     with game.allowance(allowed):
-        found, part_values = _found_with_parts(game, estimator, wanted, allowed, seed=seed, on_estimate=on_estimate)
-    if name == "gp" and allowed < enough_for_gp(game.n):
-        least = enough_for_gp(game.n)
-        notes.append(f"with fewer than {least:,} values for {game.n} players the standard errors of gp are too small")
-    unmet = int(np.isnan(found.pair).sum()) // 2
-    if unmet:
-        notes.append(f"{unmet:,} of {comb(game.n, 2):,} pairs never met within the budget and have no value; raise it")
+        found, part_values = _found_with_parts(
+            game, estimator, wanted, watch, budget=allowed, seed=seed, on_estimate=on_estimate
+        )
+    notes += _shortcomings(game, name, found, allowed)
+    if watch.why:
+        notes.append(watch.why)
+    elif near is not None:
+        notes.append(f"the tolerance was not reached within the budget: {near.describe()}")
     if not part_values:
         notes.append(f"no values of whole parts: 2^P is over half of the budget, or there are over {_MOST_PARTS} parts")
     return Explanation(
@@ -131,7 +148,7 @@ def explain_game(
             method=name,
             index=wanted.name,
             fixed={_words(player): present for player, present in game.fixed.items()},
-            budget=allowed,
+            budget=tried + allowed,
             seed=seed,
             seconds=time.perf_counter() - started,
             notes=notes,
@@ -140,17 +157,30 @@ def explain_game(
     )
 
 
+def _shortcomings(game: Game, name: str, found: Estimate, budget: int) -> Iterator[str]:
+    """What to know of an estimate that had too few values."""
+    if name == "gp" and budget < enough_for_gp(game.n):
+        least = enough_for_gp(game.n)
+        yield f"with fewer than {least:,} values for {game.n} players the standard errors of gp are too small"
+    values, _ = across(found, game.players)  # some estimators look at no others
+    unmet = int(np.isnan(values).sum())
+    if unmet:
+        which = "pairs across parts" if len(values) < comb(game.n, 2) else "pairs"
+        yield f"{unmet:,} of {len(values):,} {which} never met within the budget and have no value; raise it"
+
+
 def _since(before: Counts, now: Counts) -> dict[str, Any]:
     """What was asked for between two moments, as fields of the provenance."""
-    return {name: getattr(now, name) - getattr(before, name) for name in ("requested", "cached", "computed")}
+    return {name: getattr(now, name) - getattr(before, name) for name in ("requested", "cached", "computed", "passes")}
 
 
 def _found_with_parts(
     game: Game,
     estimator: Estimator,
     index: Index,
-    budget: int,
+    watch: Watch,
     *,
+    budget: int,
     seed: int,
     on_estimate: Callable[[Estimate], None] | None,
 ) -> tuple[Estimate, dict[tuple[str, ...], float]]:
@@ -168,6 +198,8 @@ def _found_with_parts(
             last = estimate_so_far
             if on_estimate is not None:
                 on_estimate(last)
+            if watch.enough(last, game):
+                break
     except BudgetTooSmall as error:
         if taken:
             raise BudgetTooSmall(

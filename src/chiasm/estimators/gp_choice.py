@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from chiasm.core.coalitions import Coalitions, all_coalitions, distinct, keys, of_size
 from chiasm.core.players import Players
-from chiasm.estimators.gp_indices import Measure, Pairs, pair_covariance
-from chiasm.estimators.gp_kernel import Posterior
+from chiasm.estimators.gp_indices import Measure, Pairs
+from chiasm.estimators.gp_readers import Reader
 from chiasm.estimators.support import MOST_ENUMERATED
 
 Floats = NDArray[np.float64]
@@ -137,19 +137,17 @@ class Chooser:
 
     Attributes:
         pairs: the wanted pairs.
-        measure: of the pair index.
     """
 
     pairs: Pairs
-    measure: Measure
 
-    def batch(self, posterior: Posterior, among: Coalitions, count: int, rng: np.random.Generator) -> Coalitions:
+    def batch(self, reader: Reader, among: Coalitions, count: int, rng: np.random.Generator) -> Coalitions:
         """The chosen coalitions, ``bool[min(count, len(among)), n]``."""
         count = min(count, len(among))
         if count == len(among) or not len(self.pairs[0]):
             return among[:count]
-        z = among.astype(np.float64)
-        target, white = self._covariances(posterior, z, rng)
+        z, posterior = among.astype(np.float64), reader.posterior
+        target, white = self._covariances(reader, z, rng)
         kernel, m = posterior.kernel, len(posterior.coalitions)
         rows = np.concatenate([white, np.zeros((count, len(z)))])
         left = np.maximum(kernel.variance(z) - (white**2).sum(0), 0.0) + kernel.noise
@@ -168,17 +166,16 @@ class Chooser:
             score[chosen] = -1.0
         return among[chosen]
 
-    def _covariances(self, posterior: Posterior, z: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    def _covariances(self, reader: Reader, z: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
         """Posterior Cov(φ, f(z)), projected, ``[columns, candidates]``, and L⁻¹ Cov(f(X), f(z))."""
         i, j = self.pairs
         if len(i) > _MOST_PAIRS:
             some = np.sort(rng.permutation(len(i))[:_MOST_PAIRS])
             i, j = i[some], j[some]
-        kernel = posterior.kernel
-        here = pair_covariance(kernel, self.measure, z, (i, j))
-        there = pair_covariance(kernel, self.measure, posterior.coalitions, (i, j))
+        posterior = reader.posterior
+        here, there = reader.covariances((i, j), z)
         if len(i) > _COLUMNS:
             projection = rng.standard_normal((len(i), _COLUMNS))
             here, there = here @ projection, there @ projection
-        white = posterior.whiten(kernel.covariance(posterior.coalitions, z))
+        white = posterior.whiten(posterior.kernel.covariance(posterior.coalitions, z))
         return np.ascontiguousarray(here.T - posterior.whiten(there).T @ white), white

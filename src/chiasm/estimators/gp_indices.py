@@ -13,6 +13,7 @@ density), so that Gauss-Legendre nodes make the integral exact.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from chiasm.core.errors import InvalidInput
 from chiasm.core.indices import Index
-from chiasm.estimators.gp_kernel import SCALES, Kernel, Posterior
+from chiasm.estimators.gp_kernel import Kernel, Posterior
 
 Floats = NDArray[np.float64]
 Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]
@@ -81,11 +82,31 @@ def _measure(density: float | Callable[[Floats], Floats], nodes: int) -> Measure
 
 
 @dataclass(frozen=True, eq=False)
-class _Factors:
-    """Kernel under a rate q, for all (member of the mixture, node) together, ``M`` of them.
+class Tilt:
+    """Slopes of a link on coalitions as a sum of products, g′(f(S)) ≈ Σ_r weight_r Π_{i∈S} γ_ri.
+
+    A functional with such weights has closed forms like an index: player i's presence counts γ_ri times.
 
     Attributes:
-        weight: ``float64[M]``, w_q a_k.
+        weight: ``float64[R]``.
+        gamma: ``float64[R, n]``, positive.
+    """
+
+    weight: Floats
+    gamma: Floats
+
+    @classmethod
+    def none(cls, n: int) -> Tilt:
+        """Slope 1 everywhere."""
+        return cls(np.ones(1), np.ones((1, n)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Factors:
+    """Kernel under a rate q, for all (term of the tilt, member of the mixture, node) together, ``M`` of them.
+
+    Attributes:
+        weight: ``float64[M]``, the tilt's weight times w_q a_k.
         log_out, log_gain: ``float64[M, n]``, log c_i for an absent player and what presence adds.
         u_out, u_gain: ``float64[M, n]``, the same for u_i.
     """
@@ -97,15 +118,17 @@ class _Factors:
     u_gain: Floats
 
     @classmethod
-    def of(cls, kernel: Kernel, measure: Measure) -> _Factors:
-        """Tables for a kernel and a measure."""
-        differ = np.exp(-SCALES[:, None, None] * kernel.theta)  # [k, 1, n]
-        gate = np.exp(-kernel.gate)
-        q = measure.q[None, :, None]
-        c_in, d_in = q + (1 - q) * gate * differ, 1 - gate * differ + 0 * q
-        c_out, d_out = gate * (q * differ + (1 - q) * gate), gate * (differ - gate) + 0 * q
+    def of(cls, kernel: Kernel, measure: Measure, tilt: Tilt | None = None) -> _Factors:
+        """Tables for a kernel, a measure and a tilt."""
         n = kernel.n
-        weight = (np.exp(kernel.log_amplitude)[:, None] * measure.w).ravel()
+        tilt = tilt or Tilt.none(n)
+        gamma = tilt.gamma[:, None, None, :]  # [r, k, q, n]
+        members = kernel.members
+        both, one, none = (np.exp(log)[None, :, None, :] for log in (members.both, members.one, members.none))
+        q = measure.q[None, None, :, None]
+        c_in, d_in = q * gamma * both + (1 - q) * one, gamma * both - one + 0 * q
+        c_out, d_out = q * gamma * one + (1 - q) * none, gamma * one - none + 0 * q
+        weight = (tilt.weight[:, None, None] * np.exp(members.log_amplitude)[None, :, None] * measure.w).ravel()
         u_in, u_out = (d_in / c_in).reshape(-1, n), (d_out / c_out).reshape(-1, n)
         log_in, log_out = np.log(c_in).reshape(-1, n), np.log(c_out).reshape(-1, n)
         return cls(weight, log_out, log_in - log_out, u_out, u_in - u_out)
@@ -143,16 +166,18 @@ def pair_mean(kernel: Kernel, measure: Measure, coalitions: Floats, alpha: Float
     return found
 
 
-def single_covariance(kernel: Kernel, measure: Measure, coalitions: Floats) -> Floats:
+def single_covariance(kernel: Kernel, measure: Measure, coalitions: Floats, tilt: Tilt | None = None) -> Floats:
     """Prior Cov(f(t), φ_i), ``float64[coalitions, n]``."""
-    factors = _Factors.of(kernel, measure)
+    factors = _Factors.of(kernel, measure, tilt)
     p = factors.products(coalitions)
     return np.asarray(p @ factors.u_out + coalitions * (p @ factors.u_gain), np.float64)
 
 
-def pair_covariance(kernel: Kernel, measure: Measure, coalitions: Floats, pairs: Pairs) -> Floats:
+def pair_covariance(
+    kernel: Kernel, measure: Measure, coalitions: Floats, pairs: Pairs, tilt: Tilt | None = None
+) -> Floats:
     """Prior Cov(f(t), φ_ij) for pairs (i, j), ``float64[coalitions, pairs]``."""
-    factors = _Factors.of(kernel, measure)
+    factors = _Factors.of(kernel, measure, tilt)
     p = factors.products(coalitions)
     i, j = pairs
     found = p @ (factors.u_out[:, i] * factors.u_out[:, j])
@@ -162,53 +187,64 @@ def pair_covariance(kernel: Kernel, measure: Measure, coalitions: Floats, pairs:
     return np.asarray(found, np.float64)
 
 
-def prior_variances(kernel: Kernel, measure: Measure) -> tuple[Floats, Floats]:
+def prior_variances(kernel: Kernel, measure: Measure, tilt: Tilt | None = None) -> tuple[Floats, Floats]:
     """Prior variances of φ_i, ``float64[n]``, and of φ_ij, ``float64[n, n]``, under one measure.
 
     κ_ij = Σ_k a_k ∫∫ dμ(q) dμ(q′) [Π_l F_l] (D_i/F_i)(D_j/F_j) with F_l = E κ_l(s, t) over s ~ q, t ~ q′ and
-    D_l = κ_l(1, 1) − 2 κ_l(1, 0) + κ_l(0, 0).
+    D_l = κ_l(1, 1) − 2 κ_l(1, 0) + κ_l(0, 0); under a tilt, presence counts γ times in each argument, and the sum goes
+    over all pairs of its terms.
     """
+    tilt = tilt or Tilt.none(kernel.n)
     q = np.repeat(measure.q, len(measure.q))[:, None]
     r = np.tile(measure.q, len(measure.q))[:, None]
     weight = np.outer(measure.w, measure.w).ravel()
-    gate = np.exp(-kernel.gate)
+    members = kernel.members
     single, pair = np.zeros(kernel.n), np.zeros((kernel.n, kernel.n))
-    for scale, amplitude in zip(SCALES, np.exp(kernel.log_amplitude), strict=True):
-        differ = np.exp(-scale * kernel.theta)
-        f = q * r + (1 - q) * (1 - r) * gate**2 + differ * gate * (q * (1 - r) + (1 - q) * r)
-        ratio = (1 - 2 * differ * gate + gate**2) / f
-        p = amplitude * weight * np.exp(np.log(f).sum(1))
-        single += p @ ratio
-        pair += (ratio * p[:, None]).T @ ratio
+    terms = list(zip(tilt.weight, tilt.gamma, strict=True))
+    parts = (np.exp(log) for log in (members.log_amplitude, members.both, members.one, members.none))
+    for amplitude, both, cross, none in zip(*parts, strict=True):
+        for (a, one), (b, two) in itertools.product(terms, terms):
+            inside = q * r * one * two * both + (1 - q) * (1 - r) * none
+            f = inside + cross * (q * (1 - r) * one + (1 - q) * r * two)
+            ratio = (one * two * both - cross * (one + two) + none) / f
+            p = a * b * amplitude * weight * np.exp(np.log(f).sum(1))
+            single += p @ ratio
+            pair += (ratio * p[:, None]).T @ ratio
     np.fill_diagonal(pair, 0.0)
     return single, (pair + pair.T) / 2
 
 
-def means(posterior: Posterior, index: Index) -> tuple[Floats, Floats]:
-    """Posterior means of all single players ``float64[n]`` and pairs ``float64[n, n]``."""
+def means(posterior: Posterior, index: Index, alpha: Floats | None = None) -> tuple[Floats, Floats]:
+    """Posterior means of all single players ``float64[n]`` and pairs ``float64[n, n]``.
+
+    Args:
+        posterior: the surrogate.
+        index: the index.
+        alpha: weights of the coalitions in place of the posterior's own.
+    """
     one, two = measures(index, posterior.kernel.n)
-    weights = posterior.alpha * posterior.scale
+    weights = posterior.alpha * posterior.scale if alpha is None else alpha
     return (
         single_mean(posterior.kernel, one, posterior.coalitions, weights),
         pair_mean(posterior.kernel, two, posterior.coalitions, weights),
     )
 
 
-def errors(posterior: Posterior, index: Index) -> tuple[Floats, Floats]:
+def errors(posterior: Posterior, index: Index, tilt: Tilt | None = None) -> tuple[Floats, Floats]:
     """Posterior standard deviations of all single players ``float64[n]`` and pairs ``float64[n, n]``.
 
     √(κ − ‖L⁻¹ Cov(f(X), φ)‖²), the noise of the values counted as an error of the surrogate.
     """
     kernel, n = posterior.kernel, posterior.kernel.n
     one, two = measures(index, n, _NODES)
-    single, _ = prior_variances(kernel, one)
-    _, pair = prior_variances(kernel, two)
-    single -= (posterior.whiten(single_covariance(kernel, one, posterior.coalitions)) ** 2).sum(0)
+    single, _ = prior_variances(kernel, one, tilt)
+    _, pair = prior_variances(kernel, two, tilt)
+    single -= (posterior.whiten(single_covariance(kernel, one, posterior.coalitions, tilt)) ** 2).sum(0)
     i, j = np.triu_indices(n, 1)
     left = pair[i, j]
     for start in range(0, len(i), _COLUMNS):
         part = slice(start, start + _COLUMNS)
-        covariance = pair_covariance(kernel, two, posterior.coalitions, (i[part], j[part]))
+        covariance = pair_covariance(kernel, two, posterior.coalitions, (i[part], j[part]), tilt)
         left[part] -= (posterior.whiten(covariance) ** 2).sum(0)
     pair[i, j] = pair[j, i] = np.sqrt(np.maximum(left, 0.0))
     return posterior.scale * np.sqrt(np.maximum(single, 0.0)), posterior.scale * pair

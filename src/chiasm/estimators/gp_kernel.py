@@ -1,12 +1,16 @@
 """Prior of the Gaussian-process surrogate: covariance of coalitions, and its hyperparameters from data.
 
-K(s, t) = D(s) D(t) Σ_k a_k exp(−c_k Σ_i θ_i [s_i ≠ t_i]) + σ² [s = t],   D(s) = exp(−Σ_i g_i (1 − s_i)).
+K(s, t) = Σ_k a_k exp(−c_k H(s, t)) + Σ_{g=p,f} a_g D_g(s) D_g(t) exp(−c_g H(s, t)) + σ² [s = t],
+H(s, t) = Σ_i θ_i [s_i ≠ t_i],   D_p(s) = exp(−Σ_i h_pi s_i),   D_f(s) = exp(−Σ_i h_fi (1 − s_i)).
 
 Each of the sum's members is a product over players, Π_i κ_ki(s_i, t_i), which is what gives closed forms to every
-index (`chiasm.estimators.gp_indices`). θ_i is how much player i matters (automatic relevance determination), the
-mixture over c_k sets how fast the variance falls with the order of interaction, and the gates g_i let absent players
-shrink the spread of values. The exponential of a weighted Hamming distance on {0, 1}^n is the diffusion kernel of the
-hypercube (Kondor & Lafferty 2002).
+index (`chiasm.estimators.gp_indices`). θ_i is how much player i matters (automatic relevance determination), and the
+mixture over c_k sets how fast the variance falls with the order of interaction. The exponential of a weighted Hamming
+distance on {0, 1}^n is the diffusion kernel of the hypercube (Kondor & Lafferty 2002).
+
+The two gated members live near the empty and near the full coalition (or near those of a part): a text without any word
+is a thing of its own, though no single word may matter, and such a step at the end, which the index weighs as heavily
+as all other sizes, is no smooth function of the distance.
 """
 
 from __future__ import annotations
@@ -26,15 +30,18 @@ Floats = NDArray[np.float64]
 
 #: c_k; each is a whole power of exp(−c_0 H), so that one exponential serves all (`_mixture`)
 SCALES = np.array([0.1, 0.3, 1.0, 3.0])
+#: which of them the gated members have
+_GATED = 1
+#: members: those of the mixture, and two gated ones
+MEMBERS = len(SCALES) + 2
 #: added to σ²: keeps the covariance of some thousand distinct coalitions positive definite in float64
 _JITTER = 1e-8
-#: weights of the squares of √θ, g and log a in the negative log prior (Gaussian; exponential for θ)
-_PRIOR_THETA, _PRIOR_GATE, _PRIOR_AMPLITUDE = 1.0, 2.0, 0.05
+#: weights of the squares of √θ, h and log a in the negative log prior (Gaussian; exponential for θ)
+_PRIOR_THETA, _PRIOR_GATE, _PRIOR_AMPLITUDE = 1.0, 0.5, 0.05
 #: √θ stays above 0, where its gradient vanishes and a player could never come back
-_BOUNDS_ROOT, _BOUNDS_AMPLITUDE, _BOUNDS_NOISE = (0.02, 3.5), (-8.0, 6.0), (-14.0, 1.0)
-#: largest |g_i|, and largest Σ|g_i|: D² may span e^16 before float64 fails to factorise the covariance
-_MOST_GATE, _MOST_GATES = 2.0, 8.0
-_START_THETA, _START_NOISE = 0.1, -8.0
+_BOUNDS_ROOT, _BOUNDS_GATE = (0.02, 3.5), (0.0, 3.0)
+_BOUNDS_AMPLITUDE, _BOUNDS_NOISE = (-8.0, 6.0), (-14.0, 1.0)
+_START_THETA, _START_GATE, _START_NOISE = 0.1, 0.3, -8.0
 #: value of the objective where it cannot be computed
 _FAR = 1e10
 #: how often the noise is raised where a covariance cannot be factorised
@@ -46,38 +53,53 @@ _ROWS = 1024
 
 
 @dataclass(frozen=True, eq=False)
+class Members:
+    """The covariance's members as products over players.
+
+    Attributes:
+        log_amplitude: ``float64[k]``.
+        both, one, none: ``float64[k, n]``, log κ_ki where the player is in both coalitions, in one, in none.
+    """
+
+    log_amplitude: Floats
+    both: Floats
+    one: Floats
+    none: Floats
+
+
+@dataclass(frozen=True, eq=False)
 class Kernel:
     """Hyperparameters of the covariance.
 
     Attributes:
         theta: ``float64[n]``, positive.
-        log_amplitude: ``float64[4]``, of the mixture over `SCALES`.
-        gate: ``float64[n]``.
+        log_amplitude: ``float64[6]``, of the mixture over `SCALES` and of the gated members.
+        gates: ``float64[2, n]``, not negative: h_p of the member near the empty coalition, h_f near the full one.
         log_noise: log σ².
     """
 
     theta: Floats
     log_amplitude: Floats
-    gate: Floats
+    gates: Floats
     log_noise: float = _START_NOISE
 
     @classmethod
     def start(cls, n: int) -> Kernel:
         """Where the optimiser sets out for n players."""
-        return cls(np.full(n, _START_THETA), np.zeros(len(SCALES)), np.zeros(n))
+        return cls(np.full(n, _START_THETA), np.zeros(MEMBERS), np.full((2, n), _START_GATE))
 
     @classmethod
     def unpack(cls, x: Floats) -> Kernel:
-        """From one vector: √θ, g, log a, log σ².
+        """From one vector: √θ, h, log a, log σ².
 
         In √θ, L-BFGS needs less than half the steps that it needs in log θ, where players without effect creep to 0.
         """
-        n = (len(x) - 1 - len(SCALES)) // 2
-        return cls(x[:n] ** 2, x[2 * n : -1], x[n : 2 * n], float(x[-1]))
+        n = (len(x) - 1 - MEMBERS) // 3
+        return cls(x[:n] ** 2, x[3 * n : -1], x[n : 3 * n].reshape(2, n), float(x[-1]))
 
     def pack(self) -> Floats:
         """To one vector, the inverse of `unpack`."""
-        return np.concatenate([np.sqrt(self.theta), self.gate, self.log_amplitude, [self.log_noise]])
+        return np.concatenate([np.sqrt(self.theta), self.gates.ravel(), self.log_amplitude, [self.log_noise]])
 
     @property
     def n(self) -> int:
@@ -89,25 +111,36 @@ class Kernel:
         """What is added to the covariance's diagonal."""
         return float(np.exp(self.log_noise)) + _JITTER
 
+    @property
+    def members(self) -> Members:
+        """The members one by one."""
+        empty, full = self.gates
+        scales = np.append(SCALES, [SCALES[_GATED]] * 2)
+        both, none = np.zeros((2, MEMBERS, self.n))
+        both[-2], none[-1] = -2 * empty, -2 * full
+        return Members(self.log_amplitude, both, (both + none) / 2 - scales[:, None] * self.theta, none)
+
     def covariance(self, a: Floats, b: Floats) -> Floats:
         """Covariances without noise of coalitions given as 0/1 floats, ``[p, n]`` and ``[q, n]`` → ``[p, q]``."""
         amplitude = np.exp(self.log_amplitude)
-        right = self.gates(b)
+        right = self._gated(b)
         found = np.empty((len(a), len(b)))
         for start in range(0, len(a), _ROWS):
             rows = a[start : start + _ROWS]
-            mixed = _combined(amplitude, _mixture(_distance(rows, b, self.theta)))
-            mixed *= self.gates(rows)[:, None]
-            np.multiply(mixed, right, out=found[start : start + _ROWS])
+            mixture = _mixture(_distance(rows, b, self.theta))
+            mixed = _combined(amplitude[: len(SCALES)], mixture)
+            mixture[_GATED] *= self._gated(rows) * amplitude[-2:] @ right.T
+            np.add(mixed, mixture[_GATED], out=found[start : start + _ROWS])
         return found
 
-    def gates(self, a: Floats) -> Floats:
-        """D(s) of coalitions ``[p, n]``."""
-        return np.asarray(np.exp((a - 1.0) @ self.gate), np.float64)
+    def _gated(self, a: Floats) -> Floats:
+        """D_p and D_f of coalitions ``[p, n]``, ``[p, 2]``."""
+        return np.asarray(np.exp(np.stack([-(a @ self.gates[0]), (a - 1.0) @ self.gates[1]], axis=1)), np.float64)
 
     def variance(self, a: Floats) -> Floats:
         """K(s, s) without noise."""
-        return np.asarray(self.gates(a) ** 2 * np.exp(self.log_amplitude).sum(), np.float64)
+        amplitude = np.exp(self.log_amplitude)
+        return np.asarray(amplitude[: len(SCALES)].sum() + self._gated(a) ** 2 @ amplitude[-2:], np.float64)
 
 
 def _distance(a: Floats, b: Floats, theta: Floats) -> Floats:
@@ -155,19 +188,45 @@ def objective(x: Floats, coalitions: Floats, z: Floats) -> tuple[float, Floats]:
         z: standardised values ``float64[m]``.
     """
     kernel = Kernel.unpack(x)
-    m = len(z)
+    plain = len(SCALES)
     amplitude = np.exp(kernel.log_amplitude)
-    gates = kernel.gates(coalitions)
+    gated = kernel._gated(coalitions)  # noqa: SLF001 - of this module
     mixture = _mixture(_distance(coalitions, coalitions, kernel.theta))
-    covariance = _combined(amplitude, mixture)
-    covariance *= gates[:, None]
-    covariance *= gates
+    outer = gated * amplitude[-2:] @ gated.T
+    outer *= mixture[_GATED]
+    covariance = _combined(amplitude[:plain], mixture)
+    covariance += outer
+    solved = _gradient_matrix(covariance, kernel.noise, z)
+    if solved is None:  # a line search went too far: it turns back from here
+        return _FAR, np.zeros_like(x)
+    value, g = solved
+    d_noise = float(np.exp(kernel.log_noise)) * float(np.trace(g))
+    d_amplitude = mixture.reshape(plain, -1) @ g.ravel()
+    # what the gated members add: G ∘ exp(−c H) between D of both sides
+    inner = g * mixture[_GATED]
+    weighted = gated * (inner @ gated + inner.T @ gated) / 2 * amplitude[-2:]
+    d_amplitude = np.concatenate([amplitude[:plain] * d_amplitude, weighted.sum(0)])
+    d_gate = np.concatenate([-2 * weighted[:, 0] @ coalitions, 2 * weighted[:, 1] @ (coalitions - 1.0)])
+    outer *= SCALES[_GATED]
+    outer += _combined(SCALES * amplitude[:plain], mixture)
+    g *= outer
+    # Σ_st g_st [s_i ≠ t_i], as [s ≠ t] = s + t − 2 s t
+    differing = coalitions.T @ (g.sum(0) + g.sum(1)) - 2.0 * (coalitions * (g @ coalitions)).sum(0)
+    d_root = -2.0 * np.sqrt(kernel.theta) * differing
+    weight = np.repeat([_PRIOR_THETA, _PRIOR_GATE, _PRIOR_AMPLITUDE, 0.0], [kernel.n, 2 * kernel.n, MEMBERS, 1])
+    gradient = np.concatenate([d_root, d_gate, d_amplitude, [d_noise]])
+    return value + float(weight @ x**2), gradient + 2 * weight * x
+
+
+def _gradient_matrix(covariance: Floats, noise: float, z: Floats) -> tuple[float, Floats] | None:
+    """−log p(z) up to a constant, and ½ (K⁻¹ − ααᵀ) with its lower triangle doubled onto one side."""
+    m = len(z)
     noisy = covariance.copy().T  # the transpose lies in memory as LAPACK wants it
-    noisy.flat[:: m + 1] += kernel.noise
+    noisy.flat[:: m + 1] += noise
     try:
         factor = scipy.linalg.cholesky(noisy, lower=True, overwrite_a=True, check_finite=False)
-    except np.linalg.LinAlgError:  # a line search went too far: it turns back from here
-        return _FAR, np.zeros_like(x)
+    except np.linalg.LinAlgError:
+        return None
     alpha = scipy.linalg.cho_solve((factor, True), z, check_finite=False)
     value = 0.5 * float(z @ alpha) + float(np.log(np.diagonal(factor)).sum())
     g = scipy.linalg.lapack.dpotri(factor, lower=1, overwrite_c=1)[0].T
@@ -176,20 +235,7 @@ def objective(x: Floats, coalitions: Floats, z: Floats) -> tuple[float, Floats]:
     g.flat[:: m + 1] = diagonal
     g -= alpha[:, None] * alpha
     g *= 0.5
-    trace = float(np.trace(g))
-    covariance *= g
-    d_gate = (coalitions - 1.0).T @ (covariance.sum(0) + covariance.sum(1))
-    g *= gates[:, None]
-    g *= gates
-    d_amplitude = amplitude * (mixture.reshape(len(SCALES), -1) @ g.ravel())
-    g *= _combined(SCALES * amplitude, mixture)
-    # Σ_st g_st [s_i ≠ t_i], as [s ≠ t] = s + t − 2 s t
-    differing = coalitions.T @ (g.sum(0) + g.sum(1)) - 2.0 * (coalitions * (g @ coalitions)).sum(0)
-    d_root = -2.0 * np.sqrt(kernel.theta) * differing
-    d_noise = float(np.exp(kernel.log_noise)) * trace
-    weight = np.repeat([_PRIOR_THETA, _PRIOR_GATE, _PRIOR_AMPLITUDE, 0.0], [kernel.n, kernel.n, len(SCALES), 1])
-    gradient = np.concatenate([d_root, d_gate, d_amplitude, [d_noise]])
-    return value + float(weight @ x**2), gradient + 2 * weight * x
+    return value, g
 
 
 def fit(kernel: Kernel, coalitions: Floats, z: Floats, iterations: int) -> Kernel:
@@ -202,8 +248,7 @@ def fit(kernel: Kernel, coalitions: Floats, z: Floats, iterations: int) -> Kerne
         iterations: at most this many steps.
     """
     n = kernel.n
-    most = min(_MOST_GATE, _MOST_GATES / n)
-    bounds = [_BOUNDS_ROOT] * n + [(-most, most)] * n + [_BOUNDS_AMPLITUDE] * len(SCALES) + [_BOUNDS_NOISE]
+    bounds = [_BOUNDS_ROOT] * n + [_BOUNDS_GATE] * (2 * n) + [_BOUNDS_AMPLITUDE] * MEMBERS + [_BOUNDS_NOISE]
     target: Callable[..., Any] = objective
     found = scipy.optimize.minimize(
         target,
@@ -231,9 +276,9 @@ class Posterior:
     def __init__(self, kernel: Kernel, coalitions: Floats, values: Floats) -> None:
         """Factorise the covariance."""
         self.kernel, self.coalitions = kernel, coalitions
-        self.shift, self.scale, z = standardise(values)
+        self.shift, self.scale, self.z = standardise(values)
         self.factor: Floats = _factor(kernel.covariance(coalitions, coalitions), kernel.noise)
-        self.alpha: Floats = scipy.linalg.cho_solve((self.factor, True), z, check_finite=False)
+        self.alpha: Floats = scipy.linalg.cho_solve((self.factor, True), self.z, check_finite=False)
 
     def whiten(self, columns: Floats) -> Floats:
         """L⁻¹ applied to covariances with the coalitions, ``[m, k]``."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from chiasm.core.coalitions import distinct, of_size
 from chiasm.core.errors import InvalidInput
 from chiasm.core.game import Game
 from chiasm.core.players import Players
@@ -153,3 +155,72 @@ def half_width(estimate: Estimate, players: Players) -> float | None:
     """Largest half-width of the 95 % intervals of the pairs across parts; ``None`` without standard errors."""
     _, errors = across(estimate, players)
     return float(_NORMAL * errors.max()) if len(errors) and np.isfinite(errors).all() else None
+
+
+#: share of a time that may go into finding out how long a value takes, and into values at all (the rest is estimation)
+_TRIAL, _VALUES = 0.1, 0.8
+#: coalitions of the largest trial
+_MOST_TRIED = 256
+
+
+def values_within(game: Game, seconds: float, seed: int) -> int:
+    """How many values of a game a time is enough for, found out by trying some.
+
+    The values that are tried are remembered; at least one batch is, whatever it takes.
+
+    Args:
+        game: the game.
+        seconds: wall time.
+        seed: of the coalitions that are tried.
+
+    Returns:
+        At least 1, beside those that were tried.
+    """
+    rng = np.random.default_rng([seed, game.n])
+    game.empty(), game.full()  # the first call of a model takes longer than any other
+    count, tried, spent = 8, 0, 0.0
+    while True:
+        drawn = of_size(rng.integers(0, game.n + 1, count), game.n, rng)
+        drawn = drawn[distinct(drawn)[0]]
+        drawn = drawn[~game.known(drawn)]
+        started = time.perf_counter()
+        if len(drawn):
+            game(drawn)
+        last = time.perf_counter() - started
+        tried, spent = tried + len(drawn), spent + last
+        if not len(drawn) or count >= _MOST_TRIED or spent + 2 * last > _TRIAL * seconds:
+            break
+        count *= 2
+    per_value = spent / tried if tried else 0.0
+    if per_value == 0.0:  # everything is known, or too fast to be timed
+        return 2**31 - 1
+    return max(1, int(min((_VALUES * seconds - spent) / per_value, 2**31 - 1)))
+
+
+class Watch:
+    """Says when to stop: where the time is over, or an estimate is close enough.
+
+    Args:
+        seconds: wall time, or ``None`` for any.
+        tolerance: how close, or ``None`` for never.
+        started: when the time began, as `time.perf_counter` says it.
+
+    Attributes:
+        why: the reason for stopping, in words, once there is one.
+    """
+
+    def __init__(self, seconds: float | None, tolerance: Tolerance | None, started: float) -> None:
+        """Nothing has been seen yet."""
+        self.seconds, self.tolerance = seconds, tolerance
+        self.why: str | None = None
+        self._started, self._last = started, time.perf_counter()
+
+    def enough(self, estimate: Estimate, game: Game) -> bool:
+        """Whether to stop at an estimate: it is close enough, or another step like the last would be too long."""
+        now = time.perf_counter()
+        step, self._last = now - self._last, now
+        if self.tolerance is not None and self.tolerance.met(estimate, game):
+            self.why = f"stopped early: {self.tolerance.describe()}"
+        elif self.seconds is not None and now - self._started + step > self.seconds:
+            self.why = f"stopped by the clock: the time of {self.seconds:g} s would not have lasted for another step"
+        return self.why is not None

@@ -151,6 +151,12 @@ def test_fixed_players_are_written_down():
     assert e.provenance.budget == 16
 
 
+def test_pairs_that_a_method_does_not_look_at_are_no_shortcoming():
+    e = estimate(KNOWN.values, PARTS, method="multishap", budget=255)
+    assert np.isnan(e.pair[0, 1])
+    assert not any("never met" in note for note in e.provenance.notes)
+
+
 def test_provenance_is_filled_in_and_kept():
     given = Provenance("?", "?", model="m", notes=["before"])
     game = game_of(KNOWN, PARTS)
@@ -158,8 +164,8 @@ def test_provenance_is_filled_in_and_kept():
     e = explain_game(game, budget=100, seed=5, provenance=given, method="permutation")
     p = e.provenance
     assert (p.model, p.method, p.index, p.seed, p.budget) == ("m", "permutation", "SII", 5, 100)
-    unmet = int(np.isnan(e.pair).sum()) // 2
-    told = f"{unmet} of 28 pairs never met within the budget and have no value; raise it"
+    unmet = int(np.isnan(e.pair[:5, 5:]).sum())
+    told = f"{unmet} of 15 pairs across parts never met within the budget and have no value; raise it"
     assert p.notes == (["before", told] if unmet else ["before"])
     assert p.computed == game.counts.computed - 1
     assert p.seconds > 0

@@ -12,7 +12,8 @@ from chiasm.core.indices import index
 from chiasm.core.players import Players
 from chiasm.estimators.gp_choice import Chooser, candidates, first_design, wanted_pairs
 from chiasm.estimators.gp_indices import errors, measures
-from chiasm.estimators.gp_kernel import Kernel, Posterior
+from chiasm.estimators.gp_kernel import MEMBERS, Kernel, Posterior
+from chiasm.estimators.gp_readers import LinearReader
 
 DESIGNS = [(n, count) for n in (2, 3, 4, 5, 6, 9) for count in range(2, min(2**n, 70) + 1)]
 
@@ -64,7 +65,7 @@ def test_the_chosen_batch_lowers_the_errors_of_the_wanted_pairs_more_than_chance
     players = Players.abstract(parts)
     n, sii = len(players), index("SII")
     rng = np.random.default_rng(0)
-    kernel = Kernel(rng.uniform(0.01, 0.5, n), np.zeros(4), np.zeros(n))
+    kernel = Kernel(rng.uniform(0.01, 0.5, n), np.zeros(MEMBERS), np.zeros((2, n)))
     start = first_design(n, 30, rng)
     pairs = wanted_pairs(players)
 
@@ -75,7 +76,7 @@ def test_the_chosen_batch_lowers_the_errors_of_the_wanted_pairs_more_than_chance
     posterior = Posterior(kernel, start.astype(float), start.sum(1).astype(float))
     measure = measures(sii, n)[1]
     among = candidates(n, measure, set(keys(start)), 400, rng)
-    batch = Chooser(pairs, measure).batch(posterior, among, 20, rng)
+    batch = Chooser(pairs).batch(LinearReader(posterior, sii), among, 20, rng)
     assert len(set(keys(batch))) == 20
     by_chance = [total(np.concatenate([start, among[rng.permutation(len(among))[:20]]])) for _ in range(5)]
     assert total(np.concatenate([start, batch])) < min(by_chance)
@@ -85,7 +86,7 @@ def test_the_first_choice_is_the_best_single_coalition():
     """Greedy step against brute force: the posterior with each candidate added."""
     n, sii = 5, index("SII")
     rng = np.random.default_rng(1)
-    kernel = Kernel(rng.uniform(0.05, 0.5, n), np.zeros(4), np.zeros(n), -6.0)
+    kernel = Kernel(rng.uniform(0.05, 0.5, n), np.zeros(MEMBERS), np.zeros((2, n)), -6.0)
     every = all_coalitions(n)[rng.permutation(32)]
     start, among = every[:8], every[8:]
     pairs = wanted_pairs(Players.abstract({"a": 3, "b": 2}))
@@ -95,7 +96,7 @@ def test_the_first_choice_is_the_best_single_coalition():
         return float(((errors(posterior, sii)[1][pairs] / posterior.scale) ** 2).sum())
 
     posterior = Posterior(kernel, start.astype(float), np.arange(8.0))
-    batch = Chooser(pairs, measures(sii, n)[1]).batch(posterior, among, 2, rng)
+    batch = Chooser(pairs).batch(LinearReader(posterior, sii), among, 2, rng)
     best = min(range(len(among)), key=lambda k: total(np.concatenate([start, among[[k]]])))
     np.testing.assert_array_equal(batch[0], among[best])
     rest = [k for k in range(len(among)) if k != best]
