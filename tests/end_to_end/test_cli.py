@@ -151,7 +151,7 @@ def test_a_description_file_and_the_command_line(ran, tmp_path):
         ([*BASIC, "--fix", "txt=present"], "Did you mean 'text'?"),
         ([*BASIC, "--out", "page.gif"], "'page.gif'"),
         ([*BASIC, "--method", "permutatoin"], "Did you mean 'permutation'?"),
-        ([*BASIC, "--method", "kernelshap-iq-bii"], "cannot estimate BII"),
+        ([*BASIC, "--method", "svarm-iq-fsii"], "cannot estimate FSII"),
         ([*BASIC, "--index", "SI"], "Unknown index 'SI'"),
         ([*BASIC, "--masker", "blurr:8"], "'blurr:8'"),
         ([*BASIC, "--masker", "text=atention"], "'atention'"),

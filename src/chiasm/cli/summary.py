@@ -51,8 +51,6 @@ def show_all(explanations: Mapping[str, Explanation], console: Console, written:
     for name, explanation in explanations.items():
         console.print()
         console.rule(Text(safe(name), style="bold"), align="left")
-        if not explanation.provenance.signed:
-            console.print(Text("Values without a sign: larger means more important.", style="dim"))
         _players(explanation, console)
         _pairs(explanation, console)
         console.print()
@@ -130,6 +128,9 @@ def _shares(explanation: Explanation, console: Console) -> None:
 
 
 def _players(explanation: Explanation, console: Console) -> None:
+    explanation, remark = findings.shown(explanation)
+    if not explanation.provenance.signed:
+        console.print(Text(f"Values without a sign: larger means more important. {remark}".rstrip(), style="dim"))
     scale = Scale.of(explanation.single)
     exact = not findings.errors_shown(explanation)
     for name, part in explanation.players.parts.items():

@@ -210,7 +210,7 @@ class Explanation:
         return found
 
     def top(self, k: int = 5, part: str | None = None) -> list[TopPlayer]:
-        """The k players of largest absolute value, of one part or of all.
+        """The k players of largest absolute value (of largest value, where values have no sign), of one part or of all.
 
         Raises:
             UnknownName: no such part.
@@ -218,7 +218,8 @@ class Explanation:
         if part is not None:
             _ = self.players[part]
         ids = [player for player in self.players if part is None or player[0] == part]
-        rows = sorted(ids, key=lambda player: -abs(self.single[self.players.position(player)]))[:k]
+        size = np.abs(self.single) if self.provenance.signed else self.single
+        rows = sorted(ids, key=lambda player: -size[self.players.position(player)])[:k]
         errors = self.single_errors
         return [
             TopPlayer(

@@ -184,15 +184,17 @@ class Recall:
         if self._cache is not None:
             self._cache.close()
 
-    def told(self, provenance: Provenance, counts: Counts) -> Provenance:
+    def told(self, provenance: Provenance, counts: Counts, whence: str = "earlier runs") -> Provenance:
         """The provenance of a run, with what was remembered.
 
         Args:
             provenance: where every distinct value counts as computed.
             counts: of the game that has this memory.
+            whence: where remembered values come from, in words.
         """
         notes = [*provenance.notes, *self.notes]
         if counts.cached:
             share = f"{counts.cached:,} of {counts.requested:,}" if counts.computed else f"all {counts.requested:,}"
-            notes.append(f"{share} values were remembered from earlier runs")
-        return replace(provenance, computed=counts.computed, cached=provenance.requested - counts.computed, notes=notes)
+            notes.append(f"{share} values were remembered from {whence}")
+        cached = provenance.requested - counts.computed
+        return replace(provenance, computed=counts.computed, cached=cached, passes=counts.passes, notes=notes)

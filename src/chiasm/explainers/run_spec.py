@@ -11,8 +11,8 @@ from chiasm.core.errors import InvalidInput, UnknownName
 from chiasm.core.explanation import Explanation
 from chiasm.core.registry import views
 from chiasm.core.target import Target
-from chiasm.estimators.choice import check_method
-from chiasm.explainers.explain import Progress, explain
+from chiasm.explainers.explain import Progress, explain_all
+from chiasm.explainers.methods import check_explainer_choice, method_names
 from chiasm.explainers.spec import ExplainSpec
 from chiasm.modalities import modalities
 from chiasm.models.games import by_part
@@ -23,35 +23,67 @@ _WRITERS = {".html": "html", ".json": "json", ".png": "picture", ".svg": "pictur
 
 
 def run_spec(spec: ExplainSpec, progress: Progress | None = None) -> Explanation:
-    """Load the model, explain the sample, write every file of ``spec.out``.
+    """Load the model, explain the sample, write every file of ``spec.out``. For a description of one method.
 
     Raises:
         ChiasmError: what `check` finds, before the model is loaded; or what `explain` finds.
     """
+    if len(method_names(spec.method)) > 1:
+        raise InvalidInput(f"The description names the methods {spec.method!r}; use run_methods for several.")
+    explanation = next(iter(_explained(spec, progress).values()))
+    for name in spec.out:
+        write(explanation, Path(name))
+    return explanation
+
+
+def run_methods(spec: ExplainSpec, progress: Progress | None = None) -> dict[str, Explanation]:
+    """The same for a description of several methods: one page shows them side by side, other files are one each.
+
+    Raises:
+        ChiasmError: as `run_spec`.
+    """
+    found = _explained(spec, progress)
+    for name in spec.out:
+        if Path(name).suffix.lower() == ".html":
+            views.get("comparison")(found, Path(name))
+            continue
+        for path, explanation in zip(files_of(name, list(found)), found.values(), strict=True):
+            write(explanation, path)
+    return found
+
+
+def files_of(name: str, methods: list[str]) -> list[Path]:
+    """The files behind an output: one for all methods, or for several methods ``car.json`` → ``car.lime.json`` …"""
+    path = Path(name)
+    if len(methods) == 1 or path.suffix.lower() == ".html":
+        return [path]
+    return [path.with_name(f"{path.stem}.{method.replace(':', '_')}{path.suffix}") for method in methods]
+
+
+def _explained(spec: ExplainSpec, progress: Progress | None) -> dict[str, Explanation]:
+    """Load the model and explain, by every method that is named."""
     check(spec)
     given = {"device": spec.device, "dtype": spec.dtype, "max_new_tokens": spec.max_new_tokens}
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if progress is not None:
         progress(0, None, f"loading {spec.model}")
     adapter = load(spec.model, **options)
-    explanation = explain(
+    return explain_all(
         adapter,
         spec.sample(),
-        method=spec.method,
+        method_names(spec.method),
         index=spec.index,
         players=spec.players,
         maskers=spec.maskers,
         target=spec.target(adapter),
         fixed=spec.fixed_players(),
         budget=spec.budget,
+        tolerance=spec.tolerance,
         seed=spec.seed,
         batch_size=spec.batch_size,
         cache=spec.cache,
         progress=progress,
     )
-    for name in spec.out:
-        write(explanation, Path(name))
-    return explanation
 
 
 def check(spec: ExplainSpec) -> None:
@@ -62,7 +94,8 @@ def check(spec: ExplainSpec) -> None:
             a part that cannot be read, or an output that cannot be written.
     """
     sample = spec.sample()
-    check_method(spec.method, spec.index, spec.budget, spec.seed)
+    for method in method_names(spec.method):
+        check_explainer_choice(method, spec.index, spec.budget, spec.seed, spec.tolerance)
     for name, segmenter in by_part(spec.players, sample, "segmenters").items():
         _check_segmenter(sample[name].kind, segmenter)
     for name, masker in by_part(spec.maskers, sample, "maskers").items():
@@ -76,11 +109,18 @@ def check(spec: ExplainSpec) -> None:
         raise InvalidInput(f"Unknown dtype {spec.dtype!r}; choose one of {', '.join(DTYPES)}.")
     Target(answer=spec.answer, against=spec.against)
     chosen_folder(spec.cache)
-    for name in spec.out:
-        check_output(name)
+    _check_outputs(spec)
     for part in sample.parts.values():
         if part.kind in modalities:
             modalities.get(part.kind).read(part.data)
+
+
+def _check_outputs(spec: ExplainSpec) -> None:
+    """Refuse files that could not be written, for each method its own."""
+    for name in spec.out:
+        check_output(name)
+        for path in files_of(name, method_names(spec.method)):
+            check_output(str(path))
 
 
 def _check_segmenter(kind: str, segmenter: str) -> None:

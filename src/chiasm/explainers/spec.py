@@ -25,7 +25,7 @@ class ExplainSpec(BaseModel):
     Fields that are left out get what suits the model. ``players``, ``maskers``: by part's name, or as a text such as
     ``"grid:7x7,words"``. ``fixed``: ``"text"`` or ``"text:3"`` → held present (true) or absent (false). ``cache``:
     false or ``"off"``, the folder of a value cache, or true for the user's own. ``out`` and ``candidates``: a list, or
-    a text for a list of one.
+    a text for a list of one. ``method``: one, or several as ``"gp,lime"`` or a list.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -42,7 +42,8 @@ class ExplainSpec(BaseModel):
     players: dict[str, str] | str | None = None
     maskers: dict[str, str] | str | None = None
     fixed: dict[str, bool] = {}
-    budget: int | None = Field(default=None, gt=0)
+    budget: int | str | None = None
+    tolerance: float | str | None = None
     seed: int = 0
     batch_size: int | None = Field(default=None, gt=0)
     device: str | None = None
@@ -55,6 +56,11 @@ class ExplainSpec(BaseModel):
     @classmethod
     def _list_of_one(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        return ",".join(value) if isinstance(value, list) and all(isinstance(v, str) for v in value) else value
 
     @classmethod
     def parse(

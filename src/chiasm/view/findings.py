@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,20 @@ SOME_ERRORS = (
 )
 
 
+def shown(explanation: Explanation) -> tuple[Explanation, str]:
+    """What is drawn of an explanation, and how that differs from its values, as a sentence or nothing.
+
+    Of values without a sign only the differences speak; they are drawn above the smallest one.
+    """
+    if explanation.provenance.signed or not np.isfinite(explanation.single).any():
+        return explanation, ""
+    least = float(np.nanmin(explanation.single))
+    if least == 0.0:
+        return explanation, ""
+    moved = replace(explanation, single=explanation.single - least)
+    return moved, f"Shown is how far each value lies above the smallest, {number(least)}."
+
+
 def is_exact(explanation: Explanation) -> bool:
     """Whether the values have no sampling error."""
     return explanation.provenance.method == "exact"
@@ -32,7 +47,9 @@ def is_exact(explanation: Explanation) -> bool:
 
 def errors_shown(explanation: Explanation) -> bool:
     """Whether standard errors are worth showing: the method has them, and they are not all zero by construction."""
-    return explanation.single_errors is not None and not is_exact(explanation)
+    errors = explanation.single_errors
+    nothing_drawn = errors is not None and explanation.pair is None and not errors.any()  # such as occlusion
+    return errors is not None and not is_exact(explanation) and not nothing_drawn
 
 
 def is_clear(value: float, error: float) -> bool:

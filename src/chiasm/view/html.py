@@ -75,11 +75,12 @@ def write_html(explanation: Explanation, path: str | Path) -> Path:
 
 def render(explanation: Explanation) -> str:
     """The page as text."""
-    return _templates().get_template("explanation.html").render(_context(explanation))
+    return templates().get_template("explanation.html").render(_context(explanation))
 
 
 @cache
-def _templates() -> Environment:
+def templates() -> Environment:
+    """The templates of all pages."""
     environment = Environment(
         loader=PackageLoader("chiasm.view"),
         autoescape=True,  # labels, answers and texts are other people's
@@ -93,6 +94,7 @@ def _templates() -> Environment:
 
 
 def _context(explanation: Explanation) -> dict[str, Any]:
+    explanation, remark = findings.shown(explanation)
     scale = Scale.of(explanation.single)
     of_pairs = pair_scale(explanation)
     drawn = panels(explanation, scale)
@@ -110,6 +112,8 @@ def _context(explanation: Explanation) -> dict[str, Any]:
         "levels": wording.levels(explanation),
         "combinations": wording.combinations(explanation),
         "shares": share_bars(explanation),
+        "signed": explanation.provenance.signed,
+        "remark": remark,
         "scale": scale,
         "limit": number(scale.limit, signed=False),
         "panels": drawn,

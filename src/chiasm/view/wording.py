@@ -100,6 +100,8 @@ def alternatives(explanation: Explanation, k: int = 5) -> list[tuple[str, float]
 
 def unit(explanation: Explanation) -> str:
     """The unit of all values as it stands after a number; empty where the target has none."""
+    if not explanation.provenance.signed:  # an order has no unit
+        return ""
     return _UNITS.get(str(explanation.provenance.target_spec.get("scale")), ("", ""))[0]
 
 

@@ -43,8 +43,8 @@ def test_a_missing_field_is_named():
 
 
 def test_options_stand_for_fields_where_the_user_gave_them():
-    with pytest.raises(InvalidInput, match=r"--budget: Input should be greater than 0 \(got 0\)\.$"):
-        ExplainSpec.parse({**BASIC, "budget": 0}, "the command line", {"budget": "--budget"})
+    with pytest.raises(InvalidInput, match=r"--batch-size: Input should be greater than 0 \(got 0\)\.$"):
+        ExplainSpec.parse({**BASIC, "batch_size": 0}, "the command line", {"batch_size": "--batch-size"})
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,10 @@ def test_a_folder_is_no_description(tmp_path):
     ("changes", "message"),
     [
         ({"method": "exat"}, "Did you mean 'exact'"),
-        ({"method": "kernelshap-iq", "index": "BII"}, "cannot estimate BII"),
+        ({"method": "svarm-iq", "index": "FSII"}, "cannot estimate FSII"),
+        ({"budget": 0}, "The budget is 0; it must be at least 1"),
+        ({"budget": "5 apples"}, "The budget is '5 apples'"),
+        ({"tolerance": "close"}, "The tolerance is 'close'"),
         ({"index": "XYZ"}, "Unknown index 'XYZ'"),
         ({"players": {"text": "wrods"}}, "Did you mean 'words'"),
         ({"players": {"txt": "words"}}, "Did you mean 'text'"),
