@@ -86,7 +86,7 @@ def test_every_option_reaches_the_description(ran, tmp_path):
             *BASIC, "--part", "audio=a.wav", "--answer", "red", "--against", "blue", "--token", "0", "--scale", "logit",
             "--candidate", "x", "--candidate", "y", "--method", "exact", "--index", "BII", "--players",
             "grid:2x2,words", "--masker", "image=constant:0,0,0,text=pad", "--fix", "text:1=present", "--budget", "64",
-            "--seed", "7", "--batch-size", "8", "--device", "cpu", "--dtype", "float32", "--max-new-tokens", "9",
+            "--tolerance", "5%", "--seed", "7", "--batch-size", "8", "--device", "cpu", "--dtype", "float32", "--max-new-tokens", "9",
             "--cache", "values", "--out", out[0], "-o", out[1],
         ],
     )  # fmt: skip
@@ -105,6 +105,7 @@ def test_every_option_reaches_the_description(ran, tmp_path):
         "maskers": "image=constant:0,0,0,text=pad",
         "fixed": {"text:1": True},
         "budget": 64,
+        "tolerance": "5%",
         "seed": 7,
         "batch_size": 8,
         "device": "cpu",
@@ -164,7 +165,9 @@ def test_a_description_file_and_the_command_line(ran, tmp_path):
         ([*BASIC, "--out", "page.JSON"], "write .json in small letters, 'page.json'"),
         ([*BASIC, "--out", "nowhere/page.html"], "'nowhere' does not exist"),
         ([*BASIC, "--spec", "nowhere.yaml"], "no file 'nowhere.yaml'"),
-        ([*BASIC, "--budget", "0"], "--budget: Input should be greater than 0 (got 0)"),
+        ([*BASIC, "--budget", "0"], "The budget is 0; it must be at least 1"),
+        ([*BASIC, "--budget", "5 apples"], "The budget is '5 apples'; give a number of values (512), a time ('30s'"),
+        ([*BASIC, "--tolerance", "close"], "The tolerance is 'close'; give a half-width"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_loaded(ran, options, message):

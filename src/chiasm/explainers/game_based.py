@@ -9,7 +9,7 @@ from chiasm.core.explanation import Explanation
 from chiasm.core.game import Game
 from chiasm.estimators import estimators
 from chiasm.estimators.base import Estimate
-from chiasm.estimators.choice import default_budget, parse_method
+from chiasm.estimators.choice import budget_for, parse_method
 from chiasm.estimators.estimate import explain_game
 from chiasm.estimators.limits import Tolerance
 from chiasm.explainers.base import Kind, Limit, Subject
@@ -101,8 +101,8 @@ class GameBased:
         return estimators.get("exact").indices if name == "auto" else estimators.get(name).indices
 
     def default_budget(self, game: Game) -> int | None:
-        """See `chiasm.estimators.choice.default_budget`."""
-        return default_budget(game.n, self.estimator)
+        """See `chiasm.estimators.choice.budget_for`."""
+        return budget_for(game, self.estimator)
 
     def explain(self, subject: Subject, *, index: str = "SII", budget: Limit = None, seed: int = 0) -> Explanation:
         """See `chiasm.explainers.base.Explainer.explain` and `chiasm.estimators.estimate.explain_game`."""

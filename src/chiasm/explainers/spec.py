@@ -62,6 +62,12 @@ class ExplainSpec(BaseModel):
     def _several(cls, value: Any) -> Any:
         return ",".join(value) if isinstance(value, list) and all(isinstance(v, str) for v in value) else value
 
+    @field_validator("budget", mode="before")
+    @classmethod
+    def _number(cls, value: Any) -> Any:
+        """A number that the command line gave as text."""
+        return int(value) if isinstance(value, str) and value.strip().isdecimal() else value
+
     @classmethod
     def parse(
         cls, data: dict[str, Any], origin: str = "the description", options: Mapping[str, str] | None = None
