@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import shapiq
 from numpy.typing import NDArray
+from pair_scores import pair_scores
 
 warnings.filterwarnings("ignore")
 Floats = NDArray[np.float64]
@@ -73,12 +74,11 @@ def run(stored: Any, name: str, budget: int, seed: int) -> dict[str, Any]:
     found = PEERS[name](n, seed).approximate(budget, game).dict_values
     seconds = time.process_time() - started
     pair = np.array([[found.get((i, j), 0.0) for j in range(first, n)] for i in range(first)])
-    error = float(((pair - exact) ** 2).sum() / (exact**2).sum())
     return {
         "estimator": name,
         "budget": budget,
         "seed": seed,
-        "error": error,
+        **pair_scores(pair, exact),
         "seconds": seconds,
         "asked": len(game.seen),
     }

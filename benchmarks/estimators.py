@@ -12,8 +12,9 @@ estimators were tuned; held-out games were not.
 
 Columns: geometric mean over games and seeds of Σ(estimate − exact)²/Σ exact² over the pairs across parts (a pair
 without an estimate counts as 0); its ratio to that of the best peer game by game (below 1: closer than any peer);
-share of the pairs whose exact value lies within 1.96 standard errors; processor seconds of the estimator (the game's
-own time is next to none); games that the estimator won.
+Spearman's correlation with the exact values; share of the ten strongest pairs that were found; share of the pairs
+whose exact value lies within 1.96 standard errors; processor seconds of the estimator (the game's own time is next to
+none); games that the estimator won. ``--figure FILE`` draws the errors.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from pathlib import Path
 import numpy as np
 from estimator_tables import MODELS, TABLES, build_all
 from numpy.typing import NDArray
+from pair_scores import pair_scores
 
 from chiasm.core import indices
 from chiasm.core.coalitions import Coalitions, all_coalitions
@@ -79,6 +81,8 @@ class Score:
     error: float
     coverage: float
     seconds: float
+    rank: float
+    top: float
 
 
 def known_case(family: str, name: str, known: KnownGame, sizes: tuple[int, int]) -> Case:
@@ -167,9 +171,7 @@ def peer_scores(file: Path, cases: Sequence[Case]) -> list[Score]:
             one["estimator"],
             one["budget"],
             one["seed"],
-            one["error"],
-            one.get("coverage", float("nan")),
-            one["seconds"],
+            **{name: one.get(name, float("nan")) for name in ("error", "coverage", "seconds", "rank", "top")},
         )
         for one in json.loads(file.read_text())
         if one["game"] in by_name
@@ -184,15 +186,14 @@ def run(case: Case, name: str, budget: int, seed: int) -> Score | None:
     except (BudgetTooSmall, InvalidInput, MissingDependency):
         return None
     seconds = time.process_time() - started
-    exact, pair = case.pair[case.block], np.nan_to_num(found.pair[case.block])
+    exact, pair = case.pair[case.block], found.pair[case.block]
     coverage = float("nan")
     if found.pair_errors is not None:
         errors = found.pair_errors[case.block]
         known = ~np.isnan(errors)
         if known.any():
             coverage = float((np.abs(pair - exact)[known] <= 1.96 * errors[known] + 1e-12).mean())
-    error = float(((pair - exact) ** 2).sum() / (exact**2).sum())
-    return Score(case, name, budget, seed, error, coverage, seconds)
+    return Score(case, name, budget, seed, coverage=coverage, seconds=seconds, **pair_scores(pair, exact))
 
 
 def geometric(values: Sequence[float]) -> float:
@@ -204,7 +205,7 @@ def report(scores: list[Score], ours: str = "gp") -> None:
     for family in dict.fromkeys(score.case.family for score in scores):
         here = [score for score in scores if score.case.family == family]
         print(f"\n{family} ({len({s.case.name for s in here})} games)")
-        heads = ("values", "games", "error", "to best", "coverage", "seconds", "won")
+        heads = ("values", "games", "error", "to best", "rank", "top 10", "coverage", "seconds", "won")
         print(f"{'estimator':<20}" + "".join(f"{head:>10}" for head in heads))
         for budget in sorted({score.budget for score in here}):
             of_budget = [score for score in here if score.budget == budget]
@@ -217,23 +218,60 @@ def report(scores: list[Score], ours: str = "gp") -> None:
                 print(_line(name, budget, [s for s in of_budget if s.estimator == name], errors, ours))
 
 
+def _mean(values: Sequence[float]) -> str:
+    """Mean of those that are known."""
+    known = [value for value in values if not np.isnan(value)]
+    return f"{np.mean(known):.3f}" if known else "–"
+
+
 def _line(name: str, budget: int, mine: list[Score], errors: dict[str, dict[str, float]], ours: str) -> str:
     """One row; the best peer of a game is any other estimator than our own, and than the row's."""
     played = [game for game in errors if name in errors[game]]
     rivals = {game: [e for who, e in errors[game].items() if who not in (name, ours)] for game in played}
     ratios = [errors[game][name] / min(rivals[game]) for game in played if rivals[game]]
-    covered = [s.coverage for s in mine if not np.isnan(s.coverage)]
+    covered = [s.coverage for s in mine]
     won = sum(errors[game][name] <= min(errors[game].values()) for game in played)
     cells = (
         f"{budget}",
         f"{len(played)}",
         f"{geometric([errors[game][name] for game in played]):.5f}",
         f"{geometric(ratios):.3f}" if ratios else "–",
-        f"{np.mean(covered):.3f}" if covered else "–",
+        _mean([s.rank for s in mine]),
+        _mean([s.top for s in mine]),
+        _mean(covered),
         f"{np.mean([s.seconds for s in mine]):.2f}",
         f"{won}",
     )
     return f"{name:<20}" + "".join(f"{cell:>10}" for cell in cells)
+
+
+def draw(scores: list[Score], file: Path) -> None:
+    """Errors against budgets, one panel a family, both axes logarithmic."""
+    from matplotlib.figure import Figure
+
+    families = list(dict.fromkeys(score.case.family for score in scores))
+    names = list(dict.fromkeys(score.estimator for score in scores))
+    figure = Figure(figsize=(4.2 * len(families), 3.8), layout="constrained")
+    panels = figure.subplots(1, len(families), squeeze=False, sharey=True)[0]
+    for panel, family in zip(panels, families, strict=True):
+        for name, colour, marker in zip(names, _COLOURS, _MARKERS, strict=False):
+            mine = [s for s in scores if (s.case.family, s.estimator) == (family, name)]
+            budgets = sorted({s.budget for s in mine})
+            errors = [geometric([s.error for s in mine if s.budget == budget]) for budget in budgets]
+            panel.loglog(budgets, errors, color=colour, marker=marker, label=name)
+        ticks = sorted({s.budget for s in scores if s.case.family == family})
+        panel.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+        panel.minorticks_off()
+        panel.set(title=family, xlabel="distinct values of the game")
+        panel.grid(visible=True, alpha=0.3)
+    panels[0].set_ylabel("squared error of the pairs / Σ exact²\n(geometric mean over games)")
+    panels[0].legend(frameon=False)
+    figure.savefig(file, dpi=150)
+
+
+#: told apart by people who see no red or green too, and by their markers (Okabe & Ito 2008)
+_COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_MARKERS = ("o", "s", "^", "v", "D", "P", "X")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -248,6 +286,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--families", nargs="+", default=[""], help="only families whose name contains one of these")
     parser.add_argument("--export", type=Path, help="write the games there and stop")
     parser.add_argument("--peers", type=Path, nargs="+", default=[], help="scores of estimator_peers.py, or of --out")
+    parser.add_argument("--figure", type=Path, help="draw the errors there")
     parser.add_argument("--out", type=Path, help="write the scores there too, as JSON")
     given = parser.parse_args(arguments)
     if given.build:
@@ -274,12 +313,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.out is not None:
             write(scores, given.out)
     report(scores)
+    if given.figure is not None:
+        draw(scores, given.figure)
     return 0
 
 
 def write(scores: Sequence[Score], file: Path) -> None:
     """Scores as JSON, as `peer_scores` reads them."""
-    kept = ("estimator", "budget", "seed", "error", "coverage", "seconds")
+    kept = ("estimator", "budget", "seed", "error", "coverage", "seconds", "rank", "top")
     file.write_text(json.dumps([{"game": s.case.name, **{key: getattr(s, key) for key in kept}} for s in scores]))
 
 

@@ -287,7 +287,7 @@ def measure(name: str, kinds: Sequence[str], n: int, settings: Settings, file: P
                     out.write(json.dumps({"of": head, **line}) + "\n")
             lines.append(line)
         results[kind] = summary(lines, uncut)
-        sys.stderr.write(f"{name} {kind}: {results[kind]}\n")
+        sys.stderr.write(f"{name} {kind}: {len(lines)} questions, {results[kind]['seconds']:.0f} s\n")
     return results
 
 
@@ -306,6 +306,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, help="file of one line a sample; a run goes on from what it holds")
     parser.add_argument("--json", type=Path, help="write the numbers to this file too")
     options = parser.parse_args(arguments)
+    if options.exact and (options.players, options.method, options.budget) != ("grid:3x3,words", "auto", None):
+        parser.error("--exact sets players, method and budget itself; leave --players, --method and --budget out")
     chosen = {"players": "16", "method": "exact"} if options.exact else vars(options)
     settings = Settings(
         options.scale, chosen["players"], chosen["method"], options.budget, options.seed, exact=options.exact
@@ -317,7 +319,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     sys.stdout.write(table(results) + "\n")
     if options.json:
-        rows = [{"model": name, "kind": kind, **result} for (name, kind), result in results.items()]
+        rows = [
+            {"model": name, "weights": catalog.weights_checksum(catalog.path(name)), "kind": kind, **result}
+            for (name, kind), result in results.items()
+        ]
         options.json.write_text(json.dumps({**asdict(settings), "results": rows}, indent=1) + "\n", encoding="utf-8")
     return 0
 

@@ -86,8 +86,8 @@ def test_every_option_reaches_the_description(ran, tmp_path):
             *BASIC, "--part", "audio=a.wav", "--answer", "red", "--against", "blue", "--token", "0", "--scale", "logit",
             "--candidate", "x", "--candidate", "y", "--method", "exact", "--index", "BII", "--players",
             "grid:2x2,words", "--masker", "image=constant:0,0,0,text=pad", "--fix", "text:1=present", "--budget", "64",
-            "--tolerance", "5%", "--seed", "7", "--batch-size", "8", "--device", "cpu", "--dtype", "float32", "--max-new-tokens", "9",
-            "--cache", "values", "--out", out[0], "-o", out[1],
+            "--tolerance", "5%", "--seed", "7", "--batch-size", "8", "--device", "cpu", "--dtype", "float32",
+            "--max-new-tokens", "9", "--cache", "values", "--out", out[0], "-o", out[1],
         ],
     )  # fmt: skip
     assert result.exit_code == 0, result.output

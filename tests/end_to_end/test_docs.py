@@ -49,7 +49,6 @@ LONG = {
     "python -m chiasm.zoo.evaluate llava-shapes --folder out/llava-shapes",
     "python -m chiasm.zoo.prior_report",
     "python -m chiasm.zoo.train llava-shapes --out out/llava-shapes --state out/llava.state",
-    "python benchmarks/planted.py llava-shapes --budget 400",
     "python benchmarks/planted.py llava-shapes qwen-shapes idefics-shapes --exact --results out/planted.jsonl --n 34",
 }
 

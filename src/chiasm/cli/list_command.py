@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from chiasm.core.errors import UnknownName
+
 Row = dict[str, str]
 
 
@@ -29,16 +31,20 @@ class What(StrEnum):
 
 
 def list_things(
-    what: Annotated[What, typer.Argument(help="What to list.")],
+    what: Annotated[str, typer.Argument(help=f"What to list: {', '.join(What)}.")],
     *,
     as_json: Annotated[bool, typer.Option("--json", help="For programs: a list of objects.")] = False,
 ) -> None:
     """List models, explainers, estimators, indices, segmenters, maskers, views, data sets or metrics."""
-    rows = _LISTS[what]()
+    names = [one.value for one in What]
+    if what not in names:
+        raise UnknownName("thing to list", what, names)
+    thing = What(what)
+    rows = _LISTS[thing]()
     if as_json:
         typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
         return
-    rows = [_IN_TWO[what](row) for row in rows] if what in _IN_TWO else rows
+    rows = [_IN_TWO[thing](row) for row in rows] if thing in _IN_TWO else rows
     from rich.table import Table
     from rich.text import Text
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from chiasm.core.errors import InvalidInput
 from chiasm.core.registry import Registry
@@ -29,6 +30,9 @@ models.register("vilt", "chiasm.models.fusion:ViltAdapter", "ViLT question answe
 models.register("blip", "chiasm.models.fusion:BlipAdapter", "BLIP question answering", family="fusion encoder")
 
 
+_GIVE: Final = "give 'zoo:NAME', a folder, or an id on the Hugging Face hub"
+
+
 def load(name: str | Path, **options: Any) -> Adapter:
     """A model, ready to be explained.
 
@@ -39,11 +43,13 @@ def load(name: str | Path, **options: Any) -> Adapter:
             further ones as the adapter takes them, e.g. ``max_new_tokens`` for decoders.
 
     Raises:
-        InvalidInput: there is no such model, no adapter for its type, or an option is wrong.
+        InvalidInput: ``name`` is no name, there is no such model, no adapter for its type, or an option is wrong.
         UnknownName: the zoo has no model of that name.
         ModelError: the model cannot be explained rightly, e.g. because weights are missing.
         MissingDependency: torch or transformers is not installed.
     """
+    if not isinstance(name, str | os.PathLike):
+        raise InvalidInput(f"The model is {name!r}, a {type(name).__name__}; {_GIVE}.")
     given = str(name)
     path = _place(given)
     from chiasm.models import compat
@@ -63,20 +69,25 @@ def _place(name: str) -> str:
     """The folder or hub id behind a name.
 
     Raises:
-        InvalidInput: the name looks like a folder and there is none, or the folder holds no model.
+        InvalidInput: the name looks like a folder and there is none, the folder holds no model, ``zoo:`` is missing,
+            or it is that of a data set.
     """
     if not name.strip():
-        raise InvalidInput("The model's name is empty; give 'zoo:NAME', a folder, or an id on the Hugging Face hub.")
+        raise InvalidInput(f"The model's name is empty; {_GIVE}.")
+    from chiasm.zoo import catalog, datasets
+
     scheme, colon, rest = name.partition(":")
     if colon and scheme == "zoo":
-        from chiasm.zoo import catalog
-
+        if rest in datasets:
+            raise InvalidInput(f"{name!r} is a data set; its samples are chiasm.dataset({rest!r}).")
         return str(catalog.path(rest))
     folder = Path(name).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise InvalidInput(f"The folder {name!r} holds no config.json; give a folder written by save_pretrained.")
         return str(folder)
+    if name in catalog.MODELS or name in catalog.SHIPPED:
+        raise InvalidInput(f"There is no folder {name!r}. Did you mean {'zoo:' + name!r}?")
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise InvalidInput(f"There is no folder {name!r}; give a folder written by save_pretrained, or a hub id.")
     return name

@@ -61,9 +61,9 @@ def dataset(
 
     Raises:
         UnknownName: there is no such data set or folder, or the data set has no such type.
-        InvalidInput: ``name`` is no name, ``n`` or ``seed`` no whole number from 0 on, ``types`` is empty or no list
-            of names, an option is unknown or of the wrong kind, or the folder's data cannot be used; the message
-            names the line.
+        InvalidInput: ``name`` is no name or that of a model, ``n`` or ``seed`` no whole number from 0 on, ``types`` is
+            empty or no list of names, an option is unknown or of the wrong kind, or the folder's data cannot be used;
+            the message names the line.
         MissingDependency: the folder is a Hugging Face data set and ``datasets`` is not installed.
     """
     from chiasm.zoo.data.arguments import whole_number
@@ -91,7 +91,7 @@ def _folder(name: str | Path) -> Path:
     """The folder that is meant.
 
     Raises:
-        InvalidInput: it is written as a folder, and there is none or it is a file.
+        InvalidInput: it is written as a folder, and there is none or it is a file; or it is the name of a model.
         UnknownName: it may be a name as well.
     """
     given = str(name)
@@ -102,6 +102,13 @@ def _folder(name: str | Path) -> Path:
         raise InvalidInput(f"{given!r} is a file; give the folder that it lies in, {str(folder.parent)!r}.")
     if isinstance(name, os.PathLike) or any(mark in given for mark in "/\\~") or given.startswith("."):
         raise InvalidInput(f"There is no folder {given!r}; give a folder of data, or one of {', '.join(datasets)}.")
+    from chiasm.zoo import catalog
+
+    model = given.removeprefix("zoo:")
+    if model in catalog.MODELS or model in catalog.SHIPPED:
+        raise InvalidInput(
+            f"{given!r} is a model: chiasm.load({'zoo:' + model!r}). The data sets are {', '.join(datasets)}."
+        )
     raise UnknownName("data set or folder", given, datasets)
 
 
@@ -149,6 +156,14 @@ def _generated(name: str, n: int, seed: int, types: Iterable[str] | None, option
     make = datasets.get(name)
     parameters = inspect.signature(make).parameters
     kinds = option_kinds(name)
+    if unknown := options.keys() - kinds.keys():
+        from chiasm.zoo.data.reading import OPTIONS
+
+        for option in sorted(unknown.intersection(OPTIONS)):
+            raise InvalidInput(
+                f"{option}={options[option]!r} is for folders of data; the data set {name!r} is generated: leave it "
+                f"out."
+            )
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         extra = options
     else:

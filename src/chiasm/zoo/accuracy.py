@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -12,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from chiasm.core.errors import InvalidInput, UnknownName
+from chiasm.core.errors import InvalidInput
 from chiasm.core.sample import Sample
 from chiasm.zoo.data import prior, sets
+from chiasm.zoo.data.requests import UnknownType
 from chiasm.zoo.data.words import MASK
 
 GRID: Final = 4
@@ -40,6 +42,8 @@ Hits = tuple[NDArray[np.bool_], NDArray[np.float64]]
 Shares = dict[str, dict[str, list[float]]]
 #: data set → question type → hits for each seed
 Judged = dict[str, dict[str, list[Hits]]]
+#: data set → question type → the right answers for each seed
+Truths = dict[str, dict[str, list[list[str | None]]]]
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,7 @@ class Report:
         hidden: data set → accuracy and calibration by amount of masking, over all seeds.
         hidden_n: data set → samples of each question type and seed behind its rows with something hidden.
         removal: for models of **prior**, way to remove the picture → share of changed answers for each seed.
+        chance: data set → question type → share for each seed that is right without a model (`commonest`).
     """
 
     model: str
@@ -97,6 +102,7 @@ class Report:
     hidden: dict[str, list[Row]]
     hidden_n: dict[str, int]
     removal: dict[str, list[float]] = field(default_factory=dict)
+    chance: Shares = field(default_factory=dict)  # files of old have none
 
     def as_json(self) -> str:
         """The report as JSON, numbers to six places."""
@@ -208,7 +214,7 @@ def draw(data: str, kind: str, n: int, seed: int) -> list[Sample]:
         # About a quarter of the samples agree with the expectation by chance; twice as many always hold n that do not.
         found = (sample for sample in prior.samples(2 * n + 20, seed, language=0.0) if not sample.tags["canonical"])
         return list(islice(found, n))
-    raise UnknownName("question type of 'prior'", kind, ("unbiased", "expected", "against"))
+    raise UnknownType("'prior' has no question type", kind, ("unbiased", "expected", "against"))
 
 
 def hits(answers: Answers, samples: Sequence[Sample]) -> Hits:
@@ -224,6 +230,7 @@ def judge(
     n: int = PER_TYPE,
     seeds: Sequence[int] = SEEDS,
     tell: Callable[[str], None] = lambda _: None,
+    truths: Truths | None = None,
 ) -> dict[str, Judged]:
     """Hits of several models by question type, all on the same samples, each drawn once.
 
@@ -232,6 +239,7 @@ def judge(
         n: samples of each type and seed.
         seeds: seeds of the data.
         tell: is told what is being measured.
+        truths: takes the right answers, for `commonest`.
 
     Returns:
         Name → hits.
@@ -246,6 +254,8 @@ def judge(
         tell(f"{data}: {kind}")
         for seed in seeds:
             samples = draw(data, kind, n, seed)
+            if truths is not None:
+                truths.setdefault(data, {}).setdefault(kind, []).append([sample.answer for sample in samples])
             for name, (answers, types) in models.items():
                 if kind in types.get(data, ()):
                     found[name][data].setdefault(kind, []).append(hits(answers, samples))
@@ -258,6 +268,16 @@ def shares(judged: Judged) -> Shares:
         data: {kind: [float(right.mean()) for right, _ in several] for kind, several in kinds.items()}
         for data, kinds in judged.items()
     }
+
+
+def commonest(truths: Truths) -> Shares:
+    """What always the same answer scores: the commonest one of a question type over all seeds; the level of chance."""
+    found: Shares = {}
+    for data, kinds in truths.items():
+        for kind, several in kinds.items():
+            best, _ = Counter(answer for answers in several for answer in answers).most_common(1)[0]
+            found.setdefault(data, {})[kind] = [answers.count(best) / len(answers) for answers in several]
+    return found
 
 
 def amounts() -> list[tuple[str, float, float]]:

@@ -128,6 +128,11 @@ def caption_accuracy(
     return compare(loaded, n, seed, hide_image=hide_image, hide_text=hide_text).rates()
 
 
+def by_chance(kinds: Sequence[str], seeds: Sequence[int]) -> dict[str, list[float]]:
+    """What is right without a model by kind of negative and seed: one of two captions, so a half."""
+    return {kind: [0.5] * len(seeds) for kind in kinds}
+
+
 def caption_rows(
     loaded: tuple[Any, Any], kinds: Sequence[str], n: int, seeds: Sequence[int]
 ) -> tuple[dict[str, list[float]], list[Row]]:

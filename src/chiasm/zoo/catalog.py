@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from chiasm.core.errors import ModelError, UnknownName
+from chiasm.core.errors import InvalidInput, ModelError, UnknownName
 
 WEIGHTS: Final = Path(__file__).parent / "weights"
 CHECKSUMS: Final = "checksums.json"
@@ -74,16 +74,20 @@ SHIPPED: Final = (
     "prior-grounded",
     "prior-growth",
 )
-"""The models whose weights lie in the package. After a training: add the name here, then ``--write``."""
+"""The recipes whose weights lie in the package. After a training: add the name here, then ``--write``."""
 
 
-def _line(name: str) -> str:
-    checkpoints = ENTRIES[name].checkpoints
-    return ENTRIES[name].line + (f": {name}-{checkpoints[0]} … {name}-{checkpoints[-1]}" if checkpoints else "")
+def _states(name: str) -> tuple[str, ...]:
+    return tuple(f"{name}-{checkpoint}" for checkpoint in ENTRIES[name].checkpoints) or (name,)
 
 
-MODELS: Final = {name: _line(name) for name in SHIPPED}
-"""Names of the models that ship, with a line on each; a training run with checkpoints is one of them."""
+def _line(name: str, state: str) -> str:
+    line, step = ENTRIES[name].line, state.removeprefix(name).removeprefix("-")
+    return f"{line}: after step {int(step)}" if step else line
+
+
+MODELS: Final = {state: _line(name, state) for name in SHIPPED for state in _states(name)}
+"""Every name that ``chiasm.load("zoo:NAME")`` takes, with a line on each; each state of a training run is one."""
 
 _LOADED: Final = {".json", ".jinja", ".safetensors"}
 _UNREAD: Final = {ACCURACY}
@@ -95,23 +99,20 @@ _RELEASE: Final = (
 
 
 def states(name: str) -> list[str]:
-    """What can be loaded under a name of `MODELS`: the name itself, or its checkpoints as ``name-checkpoint``.
+    """What can be loaded under a name: the name itself, or the checkpoints of a training run as ``name-checkpoint``.
 
     Raises:
         UnknownName: there is no such model.
     """
-    if name not in MODELS:
+    found = _states(name) if name in ENTRIES else (name,)
+    if not MODELS.keys() >= set(found):
         raise UnknownName("zoo model", name, MODELS)
-    return list(_states(name))
-
-
-def _states(name: str) -> tuple[str, ...]:
-    return tuple(f"{name}-{checkpoint}" for checkpoint in ENTRIES[name].checkpoints) or (name,)
+    return list(found)
 
 
 def loadable() -> list[str]:
     """Every name that ``chiasm.load("zoo:NAME")`` takes."""
-    return [state for name in MODELS for state in states(name)]
+    return list(MODELS)
 
 
 def recipe_of(name: str) -> str:
@@ -130,13 +131,15 @@ def path(name: str, root: Path = WEIGHTS) -> Path:
     """Folder of a model, ready for ``from_pretrained``; its files are those that were released.
 
     Args:
-        name: a name of `loadable`.
+        name: a name of `MODELS`, with or without ``zoo:`` before it.
         root: where the weights lie.
 
     Raises:
         UnknownName: there is no such model.
+        InvalidInput: the name is that of a training run, which is several models.
         ModelError: its weights are not installed, or differ from the release.
     """
+    name = name.removeprefix("zoo:")
     verify(name, root)  # a few milliseconds for a few megabytes, and no answer from a damaged file
     return folder_of(name, root)
 
@@ -146,10 +149,12 @@ def folder_of(name: str, root: Path = WEIGHTS) -> Path:
 
     Raises:
         UnknownName: there is no such model.
+        InvalidInput: the name is that of a training run, which is several models.
         ModelError: its weights are not installed.
     """
-    if name not in loadable():
-        raise UnknownName("zoo model", name, loadable())
+    if name not in MODELS:
+        several = states(name)
+        raise InvalidInput(f"{name!r} is {len(several)} models, the states of one run; choose: {', '.join(several)}.")
     folder = root / name
     if not (folder / "model.safetensors").exists():
         again = f"Reinstall chiasm, or run: python -m chiasm.zoo.train {recipe_of(name)}"
@@ -204,14 +209,36 @@ def accuracy(name: str, root: Path = WEIGHTS) -> dict[str, Any]:
         UnknownName: there is no such model.
         ModelError: nothing was measured, or the weights have changed since.
     """
-    folder = folder_of(name, root)
-    again = f"Run: python -m chiasm.zoo.evaluate {name} --card"
-    if not (folder / ACCURACY).exists():
-        raise ModelError(f"The accuracy of {name!r} is not known: {folder} has no {ACCURACY}. {again}")
-    found: dict[str, Any] = json.loads((folder / ACCURACY).read_text(encoding="utf-8"))
+    return read_accuracy(name, folder_of(name, root))
+
+
+def again(name: str) -> str:
+    """What to do where the accuracy of a model is not known."""
+    return f"Run: python -m chiasm.zoo.evaluate {name} --card"
+
+
+def read_accuracy(name: str, folder: Path) -> dict[str, Any]:
+    """What lies beside the weights in a folder, as `accuracy` gives it.
+
+    Raises:
+        ModelError: nothing was measured, the file is damaged, or the weights have changed since.
+    """
+    file = folder / ACCURACY
+    if not file.exists():
+        raise ModelError(f"The accuracy of {name!r} is not known: {folder} has no {ACCURACY}. {again(name)}")
+    try:
+        found: Any = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{file} is not JSON: {error}. {again(name)}") from error
+    for key, kind in (("weights", str), ("accuracy", dict)):
+        if not isinstance(found, dict) or not isinstance(found.get(key), kind):
+            raise ModelError(f"{file} does not say the {key}, as what was measured does. {again(name)}")
     if found["weights"] != weights_checksum(folder):
-        raise ModelError(f"The accuracy of {name!r} was measured with other weights than those in {folder}. {again}")
-    return found
+        raise ModelError(
+            f"The accuracy of {name!r} was measured with other weights than those in {folder}. {again(name)}"
+        )
+    whole: dict[str, Any] = found
+    return whole
 
 
 def weights_checksum(folder: Path) -> str:
@@ -225,7 +252,7 @@ def known_types(name: str, data: str | None = None, root: Path = WEIGHTS) -> tup
     Only these may serve as planted truth for the model. The types of **prior** count together or not at all.
 
     Args:
-        name: a name of `loadable`.
+        name: a name of `MODELS`, with or without ``zoo:`` before it.
         data: the data set; by default a type counts by the first data set that has it (shapes and digits on plain
             backgrounds, before photographs).
         root: where the weights lie.
@@ -234,6 +261,7 @@ def known_types(name: str, data: str | None = None, root: Path = WEIGHTS) -> tup
         UnknownName: there is no such model, or it was not measured on that data set.
         ModelError: nothing was measured, or the weights have changed since.
     """
+    name = name.removeprefix("zoo:")
     measured: dict[str, dict[str, list[float]]] = accuracy(name, root)["accuracy"]
     if data is not None and data not in measured:
         raise UnknownName(f"data set of {name!r}", data, measured)

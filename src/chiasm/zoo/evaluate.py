@@ -3,7 +3,8 @@
 ``python -m chiasm.zoo.evaluate`` measures all models that ship and prints the table; with a name it goes into the
 detail of one: by question type, by amount of masking, with confidence and calibration. ``--card`` writes the detail
 into the model card and the numbers beside the weights (``accuracy.json``), from where ``--docs`` and
-`chiasm.zoo.catalog.known_types` take them.
+`chiasm.zoo.catalog.known_types` take them. ``--chance`` measures the level of chance alone, which takes no model, and
+puts it into the cards and numbers that are there.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +31,9 @@ from chiasm.zoo.accuracy import (
     Report,
     Row,
     Shares,
+    Truths,
+    commonest,
+    draw,
     judge,
     masked,
     rounded,
@@ -91,7 +96,39 @@ def _tell(line: str) -> None:
     sys.stderr.write(f"{line}\n")
 
 
-def shares_of(folders: Mapping[str, Path], n: int, seeds: Sequence[int], device: str = "cpu") -> dict[str, Shares]:
+def chance_of(name: str, n: int, seeds: Sequence[int]) -> Shares:
+    """What is right without a model on the samples that one is measured on: `commonest`, or one of two captions.
+
+    Args:
+        name: in the catalogue; models of the same types have the same chance.
+        n: samples of each type and seed.
+        seeds: of the data.
+
+    Raises:
+        UnknownName: there is no such model.
+        InvalidInput: ``n`` is below 1.
+    """
+    types = _types(name)
+    truths: Truths = {}
+    for data, kinds in types.items():
+        for kind in kinds if data != CAPTIONS else ():
+            _tell(f"{data}: {kind}, by chance")
+            drawn = [draw(data, kind, n, seed) for seed in seeds]
+            truths.setdefault(data, {})[kind] = [[sample.answer for sample in samples] for samples in drawn]
+    return _with_captions(commonest(truths), types, seeds)
+
+
+def _with_captions(chance: Shares, types: Mapping[str, Sequence[str]], seeds: Sequence[int]) -> Shares:
+    if CAPTIONS not in types:
+        return chance
+    from chiasm.zoo import caption_accuracy
+
+    return chance | {CAPTIONS: caption_accuracy.by_chance(types[CAPTIONS], seeds)}
+
+
+def shares_of(
+    folders: Mapping[str, Path], n: int, seeds: Sequence[int], device: str = "cpu", truths: Truths | None = None
+) -> dict[str, Shares]:
     """Accuracy of models by data set and question type; each model is loaded once.
 
     Args:
@@ -99,6 +136,7 @@ def shares_of(folders: Mapping[str, Path], n: int, seeds: Sequence[int], device:
         n: samples of each type and seed.
         seeds: of the data.
         device: where the models go.
+        truths: takes the right answers, as for `judge`.
 
     Returns:
         Name → shares, in the order of ``folders``.
@@ -112,7 +150,7 @@ def shares_of(folders: Mapping[str, Path], n: int, seeds: Sequence[int], device:
         for name, folder in folders.items()
         if CAPTIONS not in asked[name]
     }
-    found = {name: shares(judged) for name, judged in judge(answering, n, seeds, _tell).items()}
+    found = {name: shares(judged) for name, judged in judge(answering, n, seeds, _tell, truths).items()}
     for name, folder in folders.items():
         if CAPTIONS in asked[name]:
             from chiasm.zoo import caption_accuracy
@@ -141,6 +179,7 @@ def report(name: str, folder: Path, n: int = PER_TYPE, seeds: Sequence[int] = SE
     types = _types(name)
     few = {data: _of_hidden(data, n, len(kinds)) for data, kinds in types.items() if data in (*_MASKED, CAPTIONS)}
     removal: dict[str, list[float]] = {}
+    truths: Truths = {}
     _architecture(folder)
     if CAPTIONS in types:
         from chiasm.zoo import caption_accuracy
@@ -150,11 +189,12 @@ def report(name: str, folder: Path, n: int = PER_TYPE, seeds: Sequence[int] = SE
         accuracy, hidden = {CAPTIONS: whole}, {CAPTIONS: rows}
     else:
         answers = answers_of(folder, device)
-        judged = judge({name: (answers, types)}, n, seeds, _tell)[name]
+        judged = judge({name: (answers, types)}, n, seeds, _tell, truths)[name]
         accuracy, hidden = shares(judged), _hidden_rows(answers, judged, few, seeds)
         if "prior" in types:
             removal = prior_report.removal(prior_report.answerer(answers), n, seeds)
-    found = Report(name, catalog.weights_checksum(folder), n, list(seeds), accuracy, hidden, few, removal)
+    chance = _with_captions(commonest(truths), types, seeds)
+    found = Report(name, catalog.weights_checksum(folder), n, list(seeds), accuracy, hidden, few, removal, chance)
     return Report.from_json(found.as_json())  # rounded as they are stored: tables agree
 
 
@@ -187,13 +227,19 @@ def text_of(found: Report) -> str:
         f"Per cent right on held-out samples, {found.n}{each} seed of data ({seeds}): mean, and from which "
         "seed to which."
     )
-    pieces = [f"SHA-256 of `model.safetensors`: `{found.weights}`.", note, overview({found.model: found.accuracy})]
+    if found.chance:
+        of = "one of two captions" if CAPTIONS in found.accuracy else "always the commonest answer to that type"
+        note += f' "Chance": {of}.'
+    table = overview({found.model: found.accuracy}, found.chance)
+    pieces = [f"SHA-256 of `model.safetensors`: `{found.weights}`.", note, table]
     for data, rows in found.hidden.items():
+        fewer = found.hidden_n[data] != found.n
         how = (
-            f"the same seeds, {found.hidden_n[data]}{each} seed, {found.n} where nothing is hidden; cells of a "
-            f"{GRID} × {GRID} grid filled with the picture's mean colour, words replaced by `<mask>`"
-        )
-        pieces.append(f"**{data}, with parts hidden** ({how})\n\n{detail(rows)}")
+            "the same samples; "
+            if not fewer
+            else f"the same seeds, {found.hidden_n[data]}{each} seed, {found.n} where nothing is hidden; "
+        ) + f"cells of a {GRID} × {GRID} grid filled with the picture's mean colour, words replaced by `<mask>`"
+        pieces.append(f"**{data}, with parts hidden** ({how})\n\n{detail(rows, found.chance.get(data))}")
     pieces.append(_legend(found))
     if found.removal:
         lines = [[way, cell(several)] for way, several in found.removal.items()]
@@ -225,13 +271,31 @@ def write_card(found: Report, folder: Path) -> None:
     (folder / catalog.ACCURACY).write_text(found.as_json(), encoding="utf-8")
 
 
-def stored(root: Path = catalog.WEIGHTS) -> dict[str, Shares]:
-    """What the cards of all models that ship say.
+def read_report(name: str, folder: Path) -> Report:
+    """The report beside a model's weights.
+
+    Raises:
+        ModelError: there is none, it is damaged, or the weights have changed since.
+    """
+    file = folder / catalog.ACCURACY
+    found = catalog.read_accuracy(name, folder)
+    try:
+        return Report.from_json(json.dumps(found))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{file} is no report of this version: {error}. {catalog.again(name)}") from error
+
+
+def stored_table(root: Path = catalog.WEIGHTS) -> str:
+    """What the cards of all models that ship say, as `overview`; chance by data set is that of the first model.
 
     Raises:
         ModelError: a model has not been measured, or its weights have changed since.
     """
-    return {name: catalog.accuracy(name, root)["accuracy"] for name in catalog.loadable()}
+    reports = [read_report(name, catalog.folder_of(name, root)) for name in catalog.loadable()]
+    chance: Shares = {}
+    for found in reports:
+        chance = found.chance | chance
+    return overview({found.model: found.accuracy for found in reports}, chance)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -245,6 +309,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path, help="write the numbers to this file too")
     parser.add_argument("--card", action="store_true", help="write into the model card, and accuracy.json beside it")
+    parser.add_argument(
+        "--chance", action="store_true", help="measure chance alone: of the model, or of all, into cards that are there"
+    )
     parser.add_argument("--docs", type=Path, help="write the table of the numbers on all cards into this page")
     options = parser.parse_args(arguments)
     if options.n is None:
@@ -255,7 +322,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.json and not options.json.absolute().parent.is_dir():
             raise InvalidInput(f"There is no folder {options.json.parent} for --json; make it first.")
         if options.docs:
-            write_between(options.docs, DOCS, overview(stored()))
+            write_between(options.docs, DOCS, stored_table())
+        elif options.chance:
+            _chance(options)
         elif options.model is None:
             _all(options)
         else:
@@ -267,17 +336,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _all(options: argparse.Namespace) -> None:
     folders = {name: catalog.path(name) for name in catalog.loadable()}
-    found = shares_of(folders, options.n, options.seeds, options.device)
-    sys.stdout.write(overview(found) + "\n")
+    truths: Truths = {}
+    found = shares_of(folders, options.n, options.seeds, options.device, truths)
+    types = {data: kinds for name in folders for data, kinds in _types(name).items()}
+    chance = _with_captions(commonest(truths), types, options.seeds)
+    sys.stdout.write(overview(found, chance) + "\n")
     if options.json:
-        _write_json(options.json, {"n": options.n, "seeds": list(options.seeds), "models": rounded(found)})
+        numbers = {"n": options.n, "seeds": list(options.seeds), "models": found, "chance": chance}
+        _write_json(options.json, rounded(numbers))
+
+
+def _folders(options: argparse.Namespace) -> dict[str, Path]:
+    """Name → folder of what is meant: one model, the states of one run, or all."""
+    if options.folder is not None:
+        return {options.model: options.folder}
+    names = catalog.loadable() if options.model is None else catalog.states(options.model)
+    return {name: catalog.path(name) for name in names}
+
+
+def _chance(options: argparse.Namespace) -> None:
+    """Put the chance of the samples that models were measured on into their cards and numbers."""
+    reports = {folder: read_report(name, folder) for name, folder in _folders(options).items()}
+    known: dict[str, Shares] = {}
+    for folder, found in reports.items():
+        same = json.dumps([_types(found.model), found.n, found.seeds])
+        if same not in known:
+            known[same] = chance_of(found.model, found.n, found.seeds)
+        write_card(Report.from_json(replace(found, chance=known[same]).as_json()), folder)
+        sys.stdout.write(f"{found.model}: chance written\n")
 
 
 def _one(options: argparse.Namespace) -> None:
-    names = [options.model]
-    if options.folder is None and options.model in catalog.MODELS:
-        names = catalog.states(options.model)
-    folders = {name: options.folder or catalog.path(name) for name in names}
+    folders = _folders(options)
     if options.card:
         for folder in folders.values():
             between(folder / "README.md", CARD)  # before minutes of measuring

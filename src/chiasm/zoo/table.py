@@ -15,6 +15,10 @@ DOCS: Final = ("<!-- table: written by python -m chiasm.zoo.evaluate --docs docs
 """Between these two lines of a page stand the tables of all models."""
 
 
+CHANCE: Final = "chance"
+"""First row of a table: what is right without a model."""
+
+
 def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """A Markdown table; the first column to the left, the others to the right."""
     widths = [max(len(row[k]) for row in (head, *lines)) for k in range(len(head))]
@@ -42,28 +46,37 @@ def _short(share: float) -> str:
     return f"{100 * share:.1f}".removesuffix(".0")
 
 
-def overview(models: Mapping[str, Shares]) -> str:
+def overview(models: Mapping[str, Shares], chance: Shares | None = None) -> str:
     """One table for each data set: models down, question types across.
 
     Args:
         models: name → shares, as `chiasm.zoo.accuracy.shares` gives them.
+        chance: what is right without a model, the first row of each table; a data set that it lacks has no such row.
     """
     tables = []
     for data in dict.fromkeys(data for shares in models.values() for data in shares):
         rows = {name: shares[data] for name, shares in models.items() if shares.get(data)}
         kinds = list(dict.fromkeys(kind for found in rows.values() for kind in found))
+        if chance and data in chance:
+            rows = {CHANCE: chance[data], **rows}
         lines = [[name, *(cell(found.get(kind)) for kind in kinds)] for name, found in rows.items()]
         tables.append(f"**{data}**\n\n{markdown(['model', *kinds], lines)}")
     return "\n\n".join(tables)
 
 
-def detail(rows: Sequence[Row]) -> str:
-    """One model on one data set by amount of masking, in per cent; two tables if types are calibrated one by one."""
+def detail(rows: Sequence[Row], chance: Mapping[str, Sequence[float]] | None = None) -> str:
+    """One model on one data set by amount of masking, in per cent; two tables if types are calibrated one by one.
+
+    Args:
+        rows: one for each amount of masking.
+        chance: question type → what is right without a model for each seed; the first row, if given.
+    """
     kinds = list(rows[0].accuracy)
     together = ALL_TYPES in rows[0].calibration
     head = ["hidden", *kinds, "mean", *(["confidence", "calibration error", "floor"] if together else [])]
     lines = []
-    for row in rows:
+    by_chance = Row(CHANCE, {kind: sum(chance[kind]) / len(chance[kind]) for kind in kinds}, {}) if chance else None
+    for row in [*([by_chance] if by_chance else []), *rows]:
         shares = [*row.accuracy.values(), sum(row.accuracy.values()) / len(kinds)]
         cells = [f"{100 * share:.1f}" for share in shares]
         lines.append([row.hidden, *cells, *(_calibration(row.calibration.get(ALL_TYPES)) if together else [])])

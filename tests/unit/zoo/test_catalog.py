@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from chiasm.core.errors import ModelError, UnknownName
+from chiasm.core.errors import InvalidInput, ModelError, UnknownName
 from chiasm.zoo import catalog
 from chiasm.zoo.data.questions import KINDS
 
@@ -34,8 +34,9 @@ def root(tmp_path, monkeypatch):
 
 @pytest.fixture
 def family(tmp_path, monkeypatch):
-    monkeypatch.setattr(catalog, "MODELS", {"prior-growth": "states of one run"})
-    for name in catalog.states("prior-growth"):
+    names = catalog.states("prior-growth")
+    monkeypatch.setattr(catalog, "MODELS", dict.fromkeys(names, "a state"))
+    for name in names:
         model_in(tmp_path, name, name.encode())
     catalog.record(tmp_path)
     return tmp_path
@@ -84,7 +85,7 @@ def test_a_training_run_is_one_model_with_checkpoints_that_load(family):
     assert states == sorted(states)
     assert all(catalog.path(name, family) == family / name for name in states)
     assert {catalog.recipe_of(name) for name in states} == {"prior-growth"}
-    with pytest.raises(UnknownName, match=states[0]):
+    with pytest.raises(InvalidInput, match=states[0]):
         catalog.path("prior-growth", family)
     (family / states[3] / "model.safetensors").write_bytes(b"other")
     catalog.path(states[2], family)
@@ -115,6 +116,13 @@ def test_being_right_with_language_alone_is_no_knowledge():
     assert catalog.known_types("prior-shortcut") == ()
     assert catalog.known_types("prior-growth-0280") == ()
     assert set(catalog.known_types("prior-grounded")) == {"unbiased", "expected", "against"}
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "{", '{"weights": "1"}'])
+def test_a_damaged_file_of_numbers_is_named(root, text):
+    (root / NAME / catalog.ACCURACY).write_text(text)
+    with pytest.raises(ModelError, match=r"accuracy\.json.*--card"):
+        catalog.known_types(NAME, root=root)
 
 
 def test_accuracy_of_other_weights_is_refused(root):

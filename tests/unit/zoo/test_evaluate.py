@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import shutil
@@ -100,6 +101,22 @@ def test_the_floor_is_the_error_of_a_model_that_is_calibrated():
     errors = [accuracy.calibration_error(confidence, rng.random(900) < confidence) for _ in range(100)]
     assert np.mean(errors) == pytest.approx(floor, rel=0.1)
     assert accuracy.calibration_error(confidence, rng.random(900) < confidence - 0.2) > 3 * floor
+
+
+def test_chance_is_the_commonest_answer_over_all_seeds():
+    truths = {"shapes": {"colour": [["red", "red", "blue", "blue"], ["blue", "blue", "blue", "red"]]}}
+    assert accuracy.commonest(truths) == {"shapes": {"colour": [0.5, 0.75]}}
+    seen = {}
+    accuracy.judge({"no": (always("no"), {"digits": ("parity",)})}, 9, (3, 4), truths=seen)
+    assert seen["digits"]["parity"] == [[s.answer for s in accuracy.draw("digits", "parity", 9, k)] for k in (3, 4)]
+
+
+def test_chance_is_the_first_row_of_each_table():
+    shares, chance = {"a": {"shapes": {"colour": [0.9]}}}, {"shapes": {"colour": [0.2, 0.3]}}
+    assert cells(table.overview(shares, chance).splitlines()[4]) == ["chance", "25.0 (20–30)"]
+    lines = table.detail([accuracy.Row("whole", {"colour": 0.9}, {})], chance["shapes"]).splitlines()
+    assert cells(lines[2]) == ["chance", "25.0", "25.0"]
+    assert cells(lines[3]) == ["whole", "90.0", "90.0"]
 
 
 def test_an_oracle_is_right_until_something_is_hidden():
@@ -232,6 +249,10 @@ def test_cards_say_what_was_measured(name):
     numbers = accuracy.Report.from_json((folder / catalog.ACCURACY).read_text(encoding="utf-8"))
     shown = table.between(folder / "README.md", table.CARD)
     assert shown == evaluate.text_of(numbers)
+    assert {data: set(kinds) for data, kinds in numbers.chance.items()} == {
+        data: set(kinds) for data, kinds in numbers.accuracy.items()
+    }
+    assert shown.count("| chance ") >= len(numbers.accuracy)
     assert catalog.weights_checksum(folder) in shown
     assert numbers.model == name
     assert numbers.n >= 300
@@ -251,7 +272,7 @@ def test_the_docs_show_what_the_cards_say():
     page = catalog.WEIGHTS.parents[3] / "docs" / "zoo.md"
     if not page.exists():
         pytest.skip("an installed package has no docs")
-    assert table.between(page, table.DOCS) == table.overview(evaluate.stored())
+    assert table.between(page, table.DOCS) == evaluate.stored_table()
 
 
 @pytest.mark.parametrize(
@@ -318,6 +339,11 @@ def test_the_command_writes_a_card_and_loads_the_model_once(name, loads, tmp_pat
     shown = table.between(folder / "README.md", table.CARD)
     assert shown == evaluate.text_of(report)
     assert shown in capsys.readouterr().out
+    assert report.chance == evaluate.chance_of(name, 8, (1, 2))
+    (folder / catalog.ACCURACY).write_text(dataclasses.replace(report, chance={}).as_json())
+    assert evaluate.main([name, "--folder", str(folder), "--chance"]) == 0
+    assert table.between(folder / "README.md", table.CARD) == shown, "filled in without the model"
+    assert loads == ["cpu:0"]
     assert catalog.weights_checksum(folder) in shown
     ((data, rows),) = report.hidden.items()
     assert [row.hidden for row in rows] == [what for what, _, _ in accuracy.amounts()]

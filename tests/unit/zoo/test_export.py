@@ -93,7 +93,7 @@ def test_pictures_of_a_lossy_origin_are_written_without_loss(tmp_path):
 def test_the_jsonl_folder_is_plain(tmp_path):
     cx.export(cx.dataset("shapes", 3, 0, ["relation"]), tmp_path / "out")
     rows = [json.loads(line) for line in (tmp_path / "out" / JSONL).read_text().splitlines()]
-    assert [row["id"] for row in rows] == [f"shapes-0-00000{k}" for k in range(3)]
+    assert [row["id"] for row in rows] == [f"shapes-0-relation-00000{k}" for k in range(3)]
     assert len(rows[0]["boxes"]) == len(rows[0]["masks"]) == 2
     assert rows[0]["text"][slice(*rows[0]["words"][0])] in rows[0]["text"]
     mask = Image.open(tmp_path / "out" / rows[0]["masks"][1])

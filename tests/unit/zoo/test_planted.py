@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -123,3 +124,21 @@ def test_questions_that_no_cut_brings_to_sixteen_players_are_counted(monkeypatch
     result = dict.fromkeys(planted.Hits.__dataclass_fields__, 1.0)
     found = planted.summary([{"hits": result, "chance": result, "seconds": 1.0}], left_out)
     assert f"| 1 ({len(before)} left out) |" in planted.table({("llava-shapes", "colour"): found})
+
+
+EXACT = json.loads((BENCHMARKS / "planted.json").read_text(encoding="utf-8"))["results"]
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_exact_games_find_what_was_planted(name):
+    mine = {result["kind"]: result for result in EXACT if result["model"] == name}
+    assert set(mine) == {"colour", "shape", "existence"}
+    assert sum(result["n"] for result in mine.values()) >= 100
+    for result in mine.values():
+        assert result["weights"] == catalog.weights_checksum(catalog.path(name))
+        assert result["shares"]["pair"] >= 0.9 > 2 * result["chance"]["pair"]
+
+
+def test_the_docs_show_the_exact_games():
+    shown = planted.table({(result["model"], result["kind"]): result for result in EXACT})
+    assert shown in (BENCHMARKS.parent / "docs" / "zoo.md").read_text(encoding="utf-8")

@@ -287,7 +287,9 @@ def test_deciding_words_are_whole_words_in_reading_order(kind):
         assert spans
         assert all(end <= start for (_, end), (start, _) in itertools.pairwise(spans))
         for start, end in spans:
-            assert re.fullmatch(r"\w+( \w+)*", question.text[start:end])
+            # one word, but for the places of digits ("top left")
+            assert re.fullmatch(r"\w+", question.text[start:end]) or question.kind == "naming"
+            assert question.text[start:end] not in ("to", "the", "of", "than")
             assert not re.match(r"\w", question.text[end:])
             assert not re.search(r"\w$", question.text[:start])
         assert all(0 <= word < len(spans) and item in question.items for word, item in question.mentions)
@@ -309,3 +311,133 @@ def test_a_scene_that_allows_no_question_of_a_type_says_so():
     for kind in ("colour", "shape", "size", "relation", "comparison", DRILL):
         assert ask(twins, kind, rng) is None
     assert ask(twins, "counting", rng) is not None
+
+
+def answers_of(kind, count=1000, seed=21):
+    """Questions of a type in its data set; without pictures, so that many take little."""
+    name = "shapes" if kind in KINDS["shapes"] else "digits"
+    return [sets.scene_and_question(name, k, seed, [kind])[1] for k in range(count)]
+
+
+def assert_even(counts, options, what):
+    """Each option as often as the others, within what chance allows of that many."""
+    total, share = sum(counts[option] for option in options), 1 / len(options)
+    bound = 4 * np.sqrt(total * share * (1 - share))
+    assert total > 0, what
+    for option in options:
+        assert abs(counts[option] - total * share) <= bound, (what, dict(counts))
+
+
+BALANCED = {
+    "colour": [tuple(COLOURS)],
+    "shape": [SHAPES],
+    "size": [("small", "large")],
+    "existence": [("yes", "no")],
+    "relation": [("yes", "no"), ("left", "right"), ("above", "below")],
+    "comparison": [("yes", "no")],
+    "naming": [tuple("0123456789")],
+    "place": [("left", "right"), ("top", "bottom")],
+    "parity": [("yes", "no")],
+}
+"""Type → answers of which none is more frequent than the others of its group. Left out are those that follow from
+drawing something else evenly: counts (small ones are frequent), the greatest or smallest digit, and sums."""
+
+
+def test_every_type_is_balanced_or_has_a_distribution_of_its_own():
+    assert set(BALANCED) | {"counting", "larger", "sum"} == {kind for kinds in KINDS.values() for kind in kinds}
+
+
+@pytest.mark.parametrize("kind", BALANCED)
+def test_no_answer_is_more_frequent_than_another(kind):
+    answers = Counter(question.answer for question in answers_of(kind))
+    assert set(answers) == {answer for options in BALANCED[kind] for answer in options}
+    for options in BALANCED[kind]:
+        assert_even(answers, options, kind)
+
+
+def test_counts_sums_and_extremes_follow_their_own_distributions():
+    counts = Counter(int(question.answer) for question in answers_of("counting"))
+    # The group is mostly that of an object of the scene: a count of one is the rule, but no more than half or so.
+    assert counts[1] == max(counts.values())
+    assert 0.3 < counts[1] / 1000 < 0.6
+    assert counts[1] > counts[2] > counts[3] > counts[4] > 0
+    sums = Counter(int(question.answer) for question in answers_of("sum"))
+    pairs = Counter(a + b for a, b in itertools.combinations(range(10), 2))
+    for total, ways in pairs.items():
+        expected = 1000 * ways / 45
+        assert abs(sums[total] - expected) <= 4 * np.sqrt(expected) + 1, total
+    extremes = answers_of("larger")
+    greatest = Counter("greatest" in question.text for question in extremes)
+    assert_even(greatest, (True, False), "larger")
+    mean = {order: np.mean([int(q.answer) for q in extremes if order in q.text]) for order in ("greatest", "smallest")}
+    assert mean["greatest"] + mean["smallest"] == pytest.approx(9, abs=0.6)
+
+
+@pytest.mark.parametrize("name", ["shapes", "photos"])
+def test_no_shape_tells_its_size_and_each_is_asked_as_often(name):
+    asked_for = Counter()
+    for k in range(800):
+        scene, question, _ = sets.scene_and_question(name, k, 22, ["size"])
+        (item,) = (scene.items[index] for index in question.items)
+        assert (item.colour, item.shape) == NAME.findall(question.text)[0]
+        assert size(item) == question.answer
+        asked_for[item.shape, question.answer] += 1
+    assert_even(asked_for, list(itertools.product(SHAPES, ("small", "large"))), name)
+
+
+def test_the_object_whose_size_is_asked_keeps_apart_from_the_others():
+    for k in range(200):
+        scene, question, _ = sets.scene_and_question("shapes", k, 23, ["size"])
+        (index,) = question.items
+        box = scene.items[index].box
+        assert min(box) >= 3 - 1e-9
+        assert max(box) <= SIDE - 3 + 1e-9
+        for other, item in enumerate(scene.items):
+            b = item.box
+            gap = max(box[0] - b[2], b[0] - box[2], box[1] - b[3], b[1] - box[3])
+            assert other == index or gap > GAP
+
+
+def test_no_two_shapes_tell_which_is_larger():
+    larger_one = {}
+    for k in range(2500):
+        scene, question, _ = sets.scene_and_question("shapes", k, 24, ["comparison"])
+        first, second = sorted((scene.items[index] for index in question.items), key=lambda item: item.shape)
+        if first.shape != second.shape:
+            larger_one.setdefault((first.shape, second.shape), Counter())[first.radius > second.radius] += 1
+    assert len(larger_one) == 10
+    for pair, counts in larger_one.items():
+        assert_even(counts, (True, False), pair)
+
+
+@pytest.mark.parametrize("name", ["digits", "photos"])
+def test_all_ink_lies_on_the_side_that_is_said(name):
+    spoken_of = Counter()
+    for k in range(2 * MANY):
+        kind = ("place", "naming")[k % 2]
+        scene, question, _ = sets.scene_and_question(name, k, 25, [kind])
+        shown = [Shown(item) for item in scene.items]
+        found = re.findall(r"\b(left|right|top|bottom)\b", question.text)
+        if not found:
+            continue
+        place = question.answer if kind == "place" else found[0]
+        axis, low = {"left": (0, True), "right": (0, False), "top": (1, True), "bottom": (1, False)}[place]
+        for index, thing in enumerate(shown):
+            there = index in question.items
+            if there or kind == "naming":
+                on_low_side = low if there else not low
+                if on_low_side:
+                    assert thing.last[axis] <= SIDE / 2, question.text
+                else:
+                    assert thing.first[axis] >= SIDE / 2, question.text
+        spoken_of[kind, place] += 1
+    # Strictness starves no place: each stays as frequent as where the middle of the ink decides.
+    assert min(spoken_of[key] for key in itertools.product(("place", "naming"), ("left", "right"))) > 10
+    assert min(spoken_of[key] for key in itertools.product(("place", "naming"), ("top", "bottom"))) > 6
+
+
+def test_photographs_lie_behind_what_is_drawn_anew():
+    for kind in ("size", "place", "naming"):
+        for k in range(30):
+            scene, *_ = sets.scene_and_question("photos", k, 26, [kind])
+            assert scene.background.shape == (SIDE, SIDE, 3), kind

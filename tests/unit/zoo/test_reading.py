@@ -308,7 +308,7 @@ def test_options_reach_the_data_set():
         (("shapes", 1), {"language": 1.0}, InvalidInput, "does not know the option language; it takes none"),
         (("prior", 1), {"lang": 1.0}, InvalidInput, "option lang; it takes language, image"),
         (("prior", 1), {"language": "much"}, InvalidInput, "language='much' .* must be a number"),
-        (("prior", 1, 0, ["shape"]), {}, UnknownName, "question type of 'prior' 'shape'"),
+        (("prior", 1, 0, ["shape"]), {}, UnknownName, "'prior' has no question type 'shape'"),
         (("prior", 1), {"language": True}, InvalidInput, "language=True .* must be a number"),
         (("prior", 1), {"language": None}, InvalidInput, "language=None .* must be a number"),
         ((None,), {}, InvalidInput, r"data set is None; give a name \(captions, .*\) or a folder"),

@@ -14,6 +14,7 @@ from sklearn.datasets import load_digits
 from chiasm.core.errors import InvalidInput, UnknownName
 from chiasm.zoo import dataset
 from chiasm.zoo.data import backgrounds, captions, contents, glyphs, prior, sets
+from chiasm.zoo.data.export import export
 from chiasm.zoo.data.phrases import ANSWERS, PLURALS
 from chiasm.zoo.data.scenes import COLOURS, DIGITS, SHAPES, SIDE, Scene, draw_scene, mask, render
 from chiasm.zoo.data.words import UNKNOWN, VOCABULARY, token_words
@@ -383,3 +384,34 @@ def test_bad_requests_are_refused(arguments, error):
 def test_a_small_scene_can_be_asked_for():
     rng = np.random.default_rng(0)
     assert max(len(draw_scene(rng, most=3).items) for _ in range(50)) == 3
+
+
+def test_samples_that_differ_have_different_ids():
+    asked = [
+        *[("shapes", {"types": types}) for types in (None, ["colour"], ["shape"], ["colour", "shape"])],
+        *[("shapes", {"types": types}) for types in (["shape", "colour"], list(sets.TYPES["shapes"])[::-1])],
+        *[("captions", {"types": types}) for types in (None, ["swap"], ["colour", "swap"])],
+        *[("prior", {"language": strength}) for strength in (0.0, 0.5, 1.0)],
+        *[("prior", {"image": 0.5}), ("prior", {"language": 0.5, "image": 0.5})],
+    ]
+    ids = [sample.id for name, options in asked for sample in dataset(name, 3, 1, **options)]
+    assert len(set(ids)) == len(ids) == 3 * len(asked)
+    assert max(map(len, ids)) < 70
+
+
+def test_defaults_said_in_full_change_no_id():
+    for name, options in (
+        ("shapes", {"types": list(sets.TYPES["shapes"])}),
+        ("captions", {"types": list(captions.NEGATIVES)}),
+        ("prior", {"types": ["colour"], "language": 0, "image": 0.0}),
+    ):
+        assert [s.id for s in dataset(name, 2, 1, **options)] == [f"{name}-1-00000{k}" for k in range(2)]
+
+
+def test_one_id_for_two_different_samples_is_not_exported(tmp_path):
+    one, other = sets.samples("shapes", 2, 1)
+    other.id = one.id
+    with pytest.raises(InvalidInput, match="Samples 0 and 2 differ"):
+        export([one, one, other], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    export([one, sets.samples("shapes", 1, 1)[0]], tmp_path / "out")

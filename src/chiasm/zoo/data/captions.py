@@ -13,7 +13,7 @@ from chiasm.core.sample import Sample
 from chiasm.zoo.data.arguments import whole_number
 from chiasm.zoo.data.geometry import direction, lies
 from chiasm.zoo.data.phrases import RELATIONS, fill, pick
-from chiasm.zoo.data.requests import chosen_types
+from chiasm.zoo.data.requests import chosen_types, sample_id
 from chiasm.zoo.data.scenes import COLOURS, SHAPES, Item, Scene, draw_scene, mask, render
 
 CAPTIONS: Final[dict[str, tuple[str, ...]]] = {
@@ -91,15 +91,9 @@ class Caption:
 
     def differing(self, other: Caption) -> tuple[tuple[int, int], ...]:
         """Character spans of this caption's words that a caption of the same phrasing has otherwise."""
-        text, spans = fill(self.template, dict(self.words))
-        found = []
-        for name, (start, end) in zip(_places(self.template, self.words), spans, strict=True):
-            if self.words[name] != other.words[name]:
-                # Of a relation, one word decides: "to the left of" and "to the right of" share the rest.
-                word = RELATIONS[self.words[name]][0] if name == "relation" else self.words[name]
-                first = text.index(word, start, end)
-                found.append((first, first + len(word)))
-        return tuple(found)
+        spans = fill(self.template, dict(self.words))[1]
+        names = _places(self.template, self.words)
+        return tuple(span for name, span in zip(names, spans, strict=True) if self.words[name] != other.words[name])
 
 
 def _places(template: str, words: Mapping[str, str]) -> list[str]:
@@ -247,12 +241,12 @@ def samples(n: int, seed: int, types: Sequence[str] | None = None) -> list[Sampl
         InvalidInput: ``n`` or ``seed`` is no whole number from 0 on, or ``types`` is empty or no list of names.
     """
     n, seed = whole_number("n", n), whole_number("seed", seed)
-    _checked(types)
-    return [_sample(index, seed, types) for index in range(n)]
+    kinds = _checked(types)
+    return [_sample(index, seed, kinds) for index in range(n)]
 
 
 def _checked(types: Sequence[str] | None) -> tuple[str, ...]:
-    return chosen_types("kind of negative", types, NEGATIVES)
+    return chosen_types("'captions' has no kind of negative", types, NEGATIVES)
 
 
 def _deciding(scene: Scene, kind: str, true: Caption, false: Caption) -> list[Item]:
@@ -263,8 +257,8 @@ def _deciding(scene: Scene, kind: str, true: Caption, false: Caption) -> list[It
     return [scene.items[k] for k in true.items]
 
 
-def _sample(index: int, seed: int, types: Sequence[str] | None) -> Sample:
-    scene, kind, true, others = scene_and_captions(index, seed, types)
+def _sample(index: int, seed: int, kinds: tuple[str, ...]) -> Sample:
+    scene, kind, true, others = scene_and_captions(index, seed, kinds)
     false = others[kind]
     items = _deciding(scene, kind, true, false)
     pixels: NDArray[np.bool_] = np.stack([mask(item) for item in items])
@@ -277,5 +271,5 @@ def _sample(index: int, seed: int, types: Sequence[str] | None) -> Sample:
         },
         masks={"image": pixels},
         tags={"type": kind, "negative": false.text, "caption": true.kind, "objects": len(scene.items)},
-        id=f"captions-{seed}-{index:06d}",
+        id=sample_id("captions", seed, index, types=() if kinds == tuple(NEGATIVES) else kinds),
     )

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from chiasm.core.content import digest
 from chiasm.core.errors import InvalidInput, MissingDependency
 from chiasm.core.sample import Part, Sample, Tag
 from chiasm.zoo.data import fields
@@ -66,21 +67,33 @@ def export(samples: Iterable[Sample], folder: str | Path, format: Format = "json
     several = _listed(samples)
     for index, sample in enumerate(several):
         _check(sample, f"Sample {index}" + (f" ({sample.id!r})" if sample.id else ""))
+    _check_ids(several)
     if format == "datasets":
         _library()
         _tag_types(several)
-    there = place.exists()
-    if not there:
-        place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place if there else place.parent, prefix=f".{place.name}.") as aside:
+    with _beside(place) as aside:
         whole = Path(aside) / "new"
         _WRITERS[format](several, whole)
         (whole / MARK).write_text(json.dumps(sorted(_files(whole))) + "\n", encoding="utf-8")
-        if there:
-            _fill(place, whole, Path(aside))
-        else:
-            whole.rename(place)
+        _fill(place, whole, Path(aside)) if place.exists() else whole.rename(place)
     return Path(folder)
+
+
+def _beside(place: Path) -> tempfile.TemporaryDirectory[str]:
+    """A folder for what is not whole yet, inside of the place where that exists.
+
+    Raises:
+        InvalidInput: none can be made there.
+    """
+    try:
+        (outer := place if place.exists() else place.parent).mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(dir=outer, prefix=".chiasm-")
+    except OSError as error:
+        raise InvalidInput(_cannot(place, error)) from error
+
+
+def _cannot(place: Path, error: Exception) -> str:
+    return f"The folder {str(place)!r} cannot be written: {getattr(error, 'strerror', error)}. Choose another one."
 
 
 def _listed(samples: object) -> list[Sample]:
@@ -103,13 +116,19 @@ def check_place(folder: str | Path, *, force: bool = False) -> Path:
     """The folder in full, if an export may be written there.
 
     Raises:
-        InvalidInput: it is a file, or holds something that must not be replaced.
+        InvalidInput: it is a file or lies in one, cannot be a path, or holds something that must not be replaced.
     """
     if not isinstance(folder, str | os.PathLike) or not str(folder):
         raise InvalidInput(f"The folder is {folder!r}; give its path, e.g. 'shapes-500'.")
-    place = fields.expanded(folder, "The folder").resolve()
-    if place.exists() and not place.is_dir():
-        raise InvalidInput(f"{str(place)!r} is a file; choose a folder.")
+    try:
+        place = fields.expanded(folder, "The folder").resolve()
+        there = next(path for path in (place, *place.parents) if path.exists())
+    except (OSError, ValueError) as error:  # too long, or with a null in it
+        raise InvalidInput(_cannot(Path(folder), error)) from error
+    if not there.is_dir():
+        raise InvalidInput(f"{str(there)!r} is a file, so {str(place)!r} cannot be written; choose a folder.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InvalidInput(f"The folder {str(there)!r} must not be written in; choose another one than {str(place)!r}.")
     found = _files(place) if place.exists() else set()
     if found and not _is_export(place, found):
         raise InvalidInput(f"The folder {str(place)!r} holds files that no export of Chiasm wrote; choose another one.")
@@ -180,6 +199,26 @@ def _check(sample: Sample, what: str) -> None:
         kept = fields.tag(fields.text(key, "the name of a tag", what), value, what)
         if isinstance(kept, int) and kept not in _INTEGERS:
             raise InvalidInput(f"{what}: the tag {key!r} is {kept}, more than 64 bits hold; write it as a text.")
+
+
+def _check_ids(samples: list[Sample]) -> None:
+    """No two samples that differ have one id.
+
+    Raises:
+        InvalidInput: two do.
+    """
+    first: dict[str, int] = {}
+    for index, sample in enumerate(samples):
+        other = first.setdefault(sample.id, index) if sample.id is not None else index
+        if other != index and _content(samples[other]) != _content(sample):
+            raise InvalidInput(
+                f"Samples {other} and {index} differ, yet both have the id {sample.id!r}; give each an id of its own."
+            )
+
+
+def _content(sample: Sample) -> str:
+    parts = {name: part.data if part.kind == "text" else _picture(part, name) for name, part in sample.parts.items()}
+    return digest([parts, sample.answer, sample.truth, sample.masks, _tags(sample)])
 
 
 def _check_text(sample: Sample, name: str, what: str) -> None:

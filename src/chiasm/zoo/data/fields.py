@@ -116,6 +116,12 @@ def spans(value: Any, sentence: str, where: str) -> NDArray[np.int64]:
         known = isinstance(word, str) and word
         places = list(re.finditer(rf"(?<!\w){re.escape(word)}(?!\w)", sentence)) if known else []
         ends = list(places[0].span()) if len(places) == 1 else word
+        if len(places) > 1:
+            raise InvalidInput(
+                f"{where}: {word!r} of words stands {'twice' if len(places) == 2 else f'{len(places)} times'} in "
+                f"{sentence!r}; write the character spans that you mean, of "
+                f"{', '.join(str(list(place.span())) for place in places)}."
+            )
         if not (
             isinstance(ends, list)
             and len(ends) == 2

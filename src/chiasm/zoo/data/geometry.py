@@ -3,7 +3,7 @@
 - One object lies *left of* (right of, above, below) another where a gap runs between their boxes along that axis.
   Scenes keep any two boxes apart along one axis at least, so that something can be said of every two objects.
 - A digit lies in a *half* of the picture where the middle of its ink is `POSITION_GAP` or more from the picture's
-  middle.
+  middle; in a data set, moreover, only where all of its ink lies there (`aside`).
 - One shape is *larger* than another where its radius, the width and the height of its box, and its area all are,
   each by a margin. Shapes of equal radius differ in area (a circle has twice a star's), and so what can be compared
   depends on the shapes; lest their names tell the answer, the same must hold of the two shapes with their radii
@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import Final
 
 from chiasm.zoo.data import glyphs
-from chiasm.zoo.data.scenes import AREAS, GAP, SIDE, Item
+from chiasm.zoo.data.scenes import AREAS, GAP, MARGIN, SIDE, Item
 
 POSITION_GAP: Final = 20.0
 """Pixels along an axis: with its ink's middle nearer than that to the picture's, a digit lies in neither half.
@@ -78,6 +78,19 @@ def half(item: Item, *, across: bool) -> str | None:
     if abs(distance) < POSITION_GAP:
         return None
     return (("left", "right") if across else ("top", "bottom"))[int(distance > 0)]
+
+
+def aside(item: Item, *, across: bool) -> bool:
+    """Whether the whole ink of a digit as drawn lies `MARGIN` pixels or more to one side of the picture's middle.
+
+    Args:
+        item: a digit.
+        across: ask for left or right, else for top or bottom.
+    """
+    left, top, right, bottom = item.extent if item.glyph is None else glyphs.ink(item.glyph)
+    centre, first, last = (item.x, left, right) if across else (item.y, top, bottom)
+    start, end = centre + first * item.radius, centre + last * item.radius
+    return end <= SIDE / 2 - MARGIN or start >= SIDE / 2 + MARGIN
 
 
 def area(item: Item) -> float:

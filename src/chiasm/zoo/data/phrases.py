@@ -120,12 +120,17 @@ PHRASES: Final[dict[str, tuple[str, ...]]] = {
 
 
 def fill(template: str, words: dict[str, str]) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """The template with its words, and the spans (start, end) where they stand."""
+    """The template with its words, and the spans (start, end) of those that decide.
+
+    Of a relation one word decides: "to the left of" and "to the right of" share the rest.
+    """
     text, spans = "", []
     for literal, name, _, _ in string.Formatter().parse(template):
         text += literal
         if name:
-            spans.append((len(text), len(text) + len(words[name])))
+            word = RELATIONS[words[name]][0] if name == "relation" else words[name]
+            start = len(text) + words[name].index(word)
+            spans.append((start, start + len(word)))
             text += words[name]
     return text, tuple(spans)
 

@@ -31,7 +31,7 @@ from chiasm.zoo.data import backgrounds
 from chiasm.zoo.data.arguments import whole_number
 from chiasm.zoo.data.phrases import PHRASES, fill, pick
 from chiasm.zoo.data.questions import Question
-from chiasm.zoo.data.requests import chosen_types
+from chiasm.zoo.data.requests import chosen_types, sample_id
 from chiasm.zoo.data.scenes import GAP, SIDE, Item, Scene, mask, paint, place, render
 
 CANONICAL: Final = {"circle": "red", "square": "blue", "triangle": "green", "star": "yellow"}
@@ -234,9 +234,11 @@ def samples(
             strength is not within 0 … 1.
     """
     n, seed = whole_number("n", n), whole_number("seed", seed)
-    chosen_types("question type of 'prior'", types, TYPES)
+    chosen_types("'prior' has no question type", types, TYPES)
     strengths = {"language": _checked("language", language), "image": _checked("image", image)}
-    return [_sample(case(index, seed, **strengths), f"prior-{seed}-{index:06d}", strengths) for index in range(n)]
+    set_ones = {name: strength for name, strength in strengths.items() if strength}
+    names = [sample_id("prior", seed, index, options=set_ones) for index in range(n)]
+    return [_sample(case(index, seed, **strengths), name, strengths) for index, name in enumerate(names)]
 
 
 def _sample(drawn: Case, name: str, strengths: Mapping[str, float]) -> Sample:

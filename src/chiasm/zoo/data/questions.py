@@ -72,14 +72,14 @@ def _where(scene: Scene, colour: str | None = None, shape: str | None = None) ->
     )
 
 
-def _unique(scene: Scene) -> list[int]:
-    """Objects that their colour and shape tell from all others."""
+def unique(scene: Scene) -> list[int]:
+    """Indices of the objects that their colour and shape tell from all others."""
     return [i for i, item in enumerate(scene.items) if len(_where(scene, item.colour, item.shape)) == 1]
 
 
 def _pairs(scene: Scene) -> list[tuple[int, int]]:
     """Every two objects that can be named, in either order."""
-    return list(itertools.permutations(_unique(scene), 2))
+    return list(itertools.permutations(unique(scene), 2))
 
 
 def _names(first: Item, second: Item | None = None) -> dict[str, str]:
@@ -106,10 +106,14 @@ def _ask_shape(scene: Scene, rng: np.random.Generator) -> Question | None:
 
 
 def _ask_size(scene: Scene, rng: np.random.Generator) -> Question | None:
-    sizes = [(i, answer) for i in _unique(scene) if (answer := size(scene.items[i])) is not None]
+    sizes = [(i, answer) for i in unique(scene) if (answer := size(scene.items[i])) is not None]
     if not sizes:
         return None
-    index, answer = pick(rng, sizes)
+    return ask_size(scene, *pick(rng, sizes), rng)
+
+
+def ask_size(scene: Scene, index: int, answer: str, rng: np.random.Generator) -> Question:
+    """The question for the size of one object, which is ``answer``, in a random phrasing."""
     return _phrase(rng, "size", "size", answer, (index,), **_names(scene.items[index]))
 
 
@@ -243,10 +247,10 @@ GRID: Final = 8
 
 
 def _ask_position(scene: Scene, rng: np.random.Generator) -> Question | None:
-    unique = _unique(scene)
-    if not unique or scene.items[0].shape in DIGITS:
+    named = unique(scene)
+    if not named or scene.items[0].shape in DIGITS:
         return None
-    index, across = unique[int(rng.integers(len(unique)))], rng.random() < 0.5
+    index, across = named[int(rng.integers(len(named)))], rng.random() < 0.5
     item = scene.items[index]
     answer = str(1 + int((item.x if across else item.y) * GRID / SIDE))
     phrases = "position across" if across else "position down"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import io
 import itertools
 import json
@@ -281,6 +282,7 @@ def _tags(left: Row, where: str) -> dict[str, Tag]:
     if both := sorted(tags.keys() & left.keys()):
         raise InvalidInput(f"{where}: {both[0]!r} is a field and stands in tags too; leave one of them out.")
     for name, value in left.items():
+        _warn_if_misspelt(name, where)
         if not isinstance(value, str | int | float):
             raise InvalidInput(
                 f"{where}: the field {name!r} is {value!r}; a field that is none of {_KNOWN} becomes a tag, and that "
@@ -289,4 +291,17 @@ def _tags(left: Row, where: str) -> dict[str, Tag]:
     return {name: fields.tag(name, value, where) for name, value in {**left, **tags}.items()}
 
 
+def _warn_if_misspelt(name: str, where: str) -> None:
+    """Say that a field became a tag if its name is close to that of another field."""
+    near = difflib.get_close_matches(name, _NAMES, n=1, cutoff=_CLOSE)
+    if near and name not in _NAMES:  # without the number of the row: Python shows each warning once
+        file = where.partition(",")[0] if "," in where else "The data"
+        warnings.warn(
+            f"{file}: the field {name!r} is taken for a tag; if {near[0]!r} is meant, mend its name.", stacklevel=2
+        )
+
+
+_NAMES: Final = ("image", "file_name", "text", "question", "answer", "boxes", "words", "masks", "parts", "tags")
+_CLOSE: Final = 0.8
+"""How like two names are (difflib) of which one may be the other misspelt: "anwser" is 0.83, "test" for text 0.75."""
 _KNOWN: Final = "image, text, answer, boxes, words, masks, parts, id and tags"

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from chiasm.core.errors import UnknownName
 from chiasm.core.sample import Sample, Tag
 from chiasm.zoo.data.arguments import whole_number
-from chiasm.zoo.data.questions import KINDS, Question, ask
-from chiasm.zoo.data.requests import chosen_types
-from chiasm.zoo.data.scenes import SIDE, Family, Item, Scene, draw_scene, mask, render
+from chiasm.zoo.data.draws import draw
+from chiasm.zoo.data.questions import KINDS, Question
+from chiasm.zoo.data.requests import chosen_types, sample_id
+from chiasm.zoo.data.scenes import SIDE, Family, Item, Scene, mask, render
 
 FAMILIES: Final[dict[str, tuple[Family, ...]]] = {
     "shapes": ("shapes",),
@@ -68,7 +69,8 @@ def samples(name: str, n: int, seed: int, types: Sequence[str] | None = None) ->
         boxes float64[k, 4] of the objects that decide (none for an existence question answered "no"),
         ``masks["image"]`` their pixels bool[k, 256, 256], ``truth["text"]`` the spans int64[k, 2] of the words that
         decide. Tags: ``type``, ``objects``, ``family``, and ``hard`` for existence: whether the colour and the shape
-        are both there, on different objects, though not together.
+        are both there, on different objects, though not together. Each has an ``id`` that no other sample of these sets
+        has: name, seed, ``types`` if given, and k.
 
     Raises:
         UnknownName: there is no such data set, or a type is not one of its own.
@@ -99,7 +101,7 @@ def scene_and_question(
 def _checked(name: str, types: Sequence[str] | None) -> tuple[str, ...]:
     if name not in FAMILIES:
         raise UnknownName("data set", name, FAMILIES)
-    return chosen_types(f"question type of {name!r}", types, TYPES[name])
+    return chosen_types(f"{name!r} has no question type", types, TYPES[name])
 
 
 def _drawn(name: str, index: int, seed: int, types: tuple[str, ...]) -> tuple[Scene, Question, Family]:
@@ -108,11 +110,7 @@ def _drawn(name: str, index: int, seed: int, types: tuple[str, ...]) -> tuple[Sc
     family = families[int(rng.integers(len(families)))]
     kinds = [kind for kind in types if kind in KINDS[family]]
     kind = kinds[int(rng.integers(len(kinds)))]
-    while True:
-        scene = draw_scene(rng, family=family, photo=name == _ON_PHOTOGRAPHS, held_out=True)
-        question = ask(scene, kind, rng)
-        if question is not None:
-            return scene, question, family
+    return *draw(rng, family, kind, photo=name == _ON_PHOTOGRAPHS), family
 
 
 def _box(item: Item, pixels: NDArray[np.bool_]) -> tuple[float, ...]:
@@ -142,5 +140,5 @@ def _sample(name: str, index: int, seed: int, types: tuple[str, ...]) -> Sample:
         truth=truth,
         masks={"image": masks},
         tags=tags,
-        id=f"{name}-{seed}-{index:06d}",
+        id=sample_id(name, seed, index, types=() if types == TYPES[name] else types),
     )
