@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from chiasm.models.trace import Trace
 
 Floats = NDArray[np.float64]
-#: (scores of a layer ``[rows, heads, queries, keys]``, how much of each key goes ``[rows, 1, 1 or queries, keys]``) → scores
+#: (scores ``[rows, heads, queries, keys]``, how much of each key goes ``[rows, 1, 1 or queries, keys]``) → scores
 Rule = Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]
 #: scores below this are a mask's
 _MASKED = -1e4

@@ -17,17 +17,22 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chiasm.explainers.base import Found, Subject, WhiteBox
 from chiasm.explainers.routing import AGAINST, require_placed
 
 if TYPE_CHECKING:
-    import torch
+    from chiasm.models.trace import Trace
+
+Floats = NDArray[np.float64]
 
 
 def halved(product: Any) -> Any:
-    """The same number with half its derivative."""
-    return 0.5 * product + 0.5 * product.detach()
+    """The same number; half its derivative goes back to what it was made of."""
+    if product.requires_grad:
+        product.register_hook(lambda slope: 0.5 * slope)
+    return product
 
 
 def held(function: Callable[..., Any], x: Any, *args: Any, **options: Any) -> Any:
@@ -44,7 +49,7 @@ def layer_norm(x: Any, shape: Any, weight: Any = None, bias: Any = None, eps: fl
     centred = x - x.mean(dim=axes, keepdim=True)
     found = centred * (centred.pow(2).mean(dim=axes, keepdim=True) + eps).rsqrt().detach()
     found = found if weight is None else found * weight
-    return found if bias is None else found + bias
+    return (found if bias is None else found + bias).contiguous()  # as the library's own
 
 
 def propagation() -> Any:
@@ -86,6 +91,7 @@ def _depends(x: Any) -> bool:
 class AttnLRP(WhiteBox):
     """Relevance of the value at the first states of the stream that a part's tokens stand in.
 
+    ``provenance.extra`` has the value and how much of it was kept: the relevance of all tokens of those streams.
     A decoder's picture is explained at its tokens in the main stream, each standing for the patches it was made of;
     encoders' pictures at their patches. The tower before a main stream is not gone through.
     """
@@ -101,13 +107,7 @@ class AttnLRP(WhiteBox):
         """See `WhiteBox`."""
         del index, seed
         trace = subject.trace()
-        with propagation():
-            run = trace.run(hidden=True, eager=True)
-        slopes = run.gradients(inputs=False, hidden=True).hidden
-        relevance = {
-            name: (states[0][0].detach().double() * slopes[name][0][0].double()).sum(dim=-1).cpu().numpy()
-            for name, states in run.hidden.items()
-        }
+        value, relevance = at_first_states(trace)
         values = np.zeros(len(trace.players))
         for part, where in trace.players.slices.items():
             if where.stop == where.start:
@@ -117,7 +117,24 @@ class AttnLRP(WhiteBox):
             streams = [name for name in (slots.stream, slots.stream + AGAINST) if name in relevance]
             found = np.sum([relevance[name][slots.positions] for name in streams], axis=0)
             values[where] = slots.to_players(found)
-        return Found(values[subject.free], extra={"value": float(run.value.detach()[0])})
+        ends = {slots.stream for slots in trace.slots.values()} | {read.stream for read in trace.read_out}
+        kept = sum(float(found.sum()) for name, found in relevance.items() if name.removesuffix(AGAINST) in ends)
+        return Found(values[subject.free], extra={"value": value, "kept": kept})
+
+
+def at_first_states(trace: Trace) -> tuple[float, dict[str, Floats]]:
+    """The value, and for each stream the relevance of its tokens before the first layer.
+
+    A stream that another one reads has only what reached it; those of towers are not part of the sum.
+    """
+    with propagation():
+        run = trace.run(hidden=True, eager=True)
+    slopes = run.gradients(inputs=False, hidden=True).hidden
+    relevance = {
+        name: (states[0][0].detach().double() * slopes[name][0][0].double()).sum(dim=-1).cpu().numpy()
+        for name, states in run.hidden.items()
+    }
+    return float(run.value.detach()[0]), relevance
 
 
 ATTN_LRP = AttnLRP()

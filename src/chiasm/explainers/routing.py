@@ -165,6 +165,23 @@ def require_placed(trace: Trace, part: str) -> None:
         )
 
 
+def require_one_stream(trace: Trace) -> str:
+    """The stream that the answer is read from, where all parts stand in it.
+
+    Raises:
+        MissingCapability: they do not, so no scores of the answer are to be had at their tokens.
+    """
+    stream = trace.read_out[0].stream
+    for part, slots in trace.slots.items():
+        if slots.stream != stream:
+            raise MissingCapability(
+                f"The tokens of part {part!r} do not stand in the stream that the answer is read from ({stream!r}) but "
+                f"in {slots.stream!r}, so the answer has no scores at them; a decoder's do. Use chefer, which follows "
+                f"attention from stream to stream, or a gradient method."
+            )
+    return stream
+
+
 def as_notes(trace: Trace, *more: str) -> tuple[str, ...]:
     """Notes of the trace that bear on attention, and further ones. Baselines play no part here."""
     return (*(note for note in trace.notes if "stood in for" not in note), *more)
@@ -175,4 +192,3 @@ def no_contrast(trace: Trace) -> tuple[str, ...]:
     if trace.target.against is None:
         return ()
     return (f"of the contrast, the answer {trace.target.answer!r} alone: attention has no sign",)
-

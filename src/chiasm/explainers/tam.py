@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from chiasm.core.errors import MissingCapability
 from chiasm.explainers.base import Found, Subject, WhiteBox
-from chiasm.explainers.routing import no_contrast, require_placed
+from chiasm.explainers.routing import no_contrast, require_one_stream, require_placed
 
 if TYPE_CHECKING:
     import torch
@@ -113,25 +113,11 @@ class Lens:
 
     def scores(self, positions: Ints, tokens: Ints) -> Floats:
         """Logits not below zero, ``float64[positions, tokens]``."""
-        import torch
-
         found = []
         for start in range(0, len(positions), _AT_ONCE):
-            with torch.no_grad():
-                table = self.trace.head(self.state[positions[start : start + _AT_ONCE].tolist()])
+            table = self.trace.head(self.state[positions[start : start + _AT_ONCE].tolist()]).detach()
             found.append(table[:, tokens.tolist()].clamp(min=0).double().cpu().numpy())
         return np.concatenate(found) if found else np.zeros((0, len(tokens)))
-
-    def best(self, positions: Ints, count: int) -> Ints:
-        """The tokens of the highest logits at positions, best first, ``int64[positions, count]``."""
-        import torch
-
-        found = []
-        for start in range(0, len(positions), _AT_ONCE):
-            with torch.no_grad():
-                table = self.trace.head(self.state[positions[start : start + _AT_ONCE].tolist()])
-            found.append(table.topk(min(count, table.shape[-1]), dim=-1).indices.cpu().numpy())
-        return np.concatenate(found).astype(np.int64)
 
 
 def look(trace: Trace, inputs: Any = None) -> Lens:
@@ -140,17 +126,12 @@ def look(trace: Trace, inputs: Any = None) -> Lens:
     Raises:
         MissingCapability: the model scores no vocabulary there.
     """
-    stream = trace.read_out[0].stream
+    stream = require_one_stream(trace)
     with overheard_ids(trace) as heard:
         run = trace.run(inputs, hidden=True, grad=False)
-    states = run.hidden.get(stream)
-    ids = [one for one in heard if states is not None and one.shape[-1] == states[-1].shape[1]]
-    if states is None or any(slots.stream != stream for slots in trace.slots.values()):
-        trace.head(next(iter(run.hidden.values()))[-1][:, :1])  # says in its own words what is missing
-        raise MissingCapability(
-            f"The tokens of the parts do not stand in the stream that the answer is read from ({stream!r}), so there "
-            f"is no score of the answer at them; use a method that needs gradients or attentions."
-        )
+    trace.head(run.hidden[stream][-1][:, :1])  # says in its own words what is missing
+    states = run.hidden[stream]
+    ids = [one for one in heard if one.shape[-1] == states[-1].shape[1]]
     if not ids:
         raise MissingCapability("The model looks up no token ids, so there are no earlier tokens to compare with.")
     return Lens(trace, stream, np.asarray(ids[0][0], np.int64), states[-1][0].detach())
