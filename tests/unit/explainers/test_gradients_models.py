@@ -16,6 +16,7 @@ from chiasm.core.game import Game
 from chiasm.core.target import Target
 from chiasm.explainers import explainers
 from chiasm.explainers.base import Subject
+from chiasm.explainers.exclip import ExClip
 from chiasm.explainers.integrated_gradients import IntegratedGradients
 from chiasm.modalities import modalities
 from chiasm.models.games import make_game
@@ -167,7 +168,7 @@ def test_memory_is_freed(loaded, method):
     assert tensor_bytes() <= before
 
 
-SAMPLES = 8
+SAMPLES = 16
 #: measured on 16 samples not to do better than chance, see docs/reference/explainers.md
 DOES_NOT = {"gradcam"}
 
@@ -185,7 +186,7 @@ def wins(loaded):
     for name in ("llava-shapes", "vilt-shapes"):
         adapter, used, chance[name] = loaded(name), 0, 0.0
         counts = dict.fromkeys([m for m in METHODS if runs_on(m, name)], 0)
-        for one in cx.dataset("shapes", 60, seed=11, types=["colour", "shape", "size"]):
+        for one in cx.dataset("shapes", 120, seed=11, types=["colour", "shape", "size"]):
             if used == SAMPLES:
                 break
             made = subject(adapter, one, grid="grid:4x4")
@@ -221,7 +222,7 @@ def test_exclip_joins_the_planted_word_and_the_object(loaded):
         if not 1 <= inside.sum() <= 5:
             continue
         used += 1
-        block = explainers.get("exclip").explain(made).interactions["image", "text"].sum(axis=1)
+        block = ExClip(nodes=(4,)).explain(made).interactions["image", "text"].sum(axis=1)
         better += block[inside].mean() > block[~inside].mean()
     assert used == 5
     assert better == 5  # a coin: 3 %
