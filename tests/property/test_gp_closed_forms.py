@@ -13,7 +13,7 @@ from chiasm.core.players import Players
 from chiasm.estimators.gaussian_process import GP
 from chiasm.estimators.gp_choice import first_design
 from chiasm.estimators.gp_indices import errors, means
-from chiasm.estimators.gp_kernel import Kernel, Posterior
+from chiasm.estimators.gp_kernel import MEMBERS, Kernel, Posterior
 from chiasm.testing.games import bilinear_sigmoid
 
 names = st.sampled_from(["SII", "BII", "WBII:0.2", "WBII:0.9", "STII", "FSII", "Moebius"])
@@ -24,7 +24,7 @@ def posteriors(draw):
     n = draw(st.integers(2, 8))
     rng = np.random.default_rng(draw(st.integers(0, 2**16)))
     kernel = Kernel(
-        np.exp(rng.uniform(-8, 2, n)), rng.normal(size=4), rng.uniform(-1, 1, n), draw(st.floats(-10.0, 0.0))
+        np.exp(rng.uniform(-8, 2, n)), rng.normal(size=MEMBERS), rng.uniform(0, 1, (2, n)), draw(st.floats(-10.0, 0.0))
     )
     m = draw(st.integers(1, min(2**n, 40)))
     coalitions = all_coalitions(n)[rng.permutation(2**n)[:m]].astype(float)

@@ -201,12 +201,16 @@ def test_a_process_that_is_killed_while_it_writes_leaves_what_was_there(tmp_path
         assert game.damaged == 0
 
 
+def _interrupted(*_):
+    raise KeyboardInterrupt
+
+
 def test_an_interrupted_write_is_made_up_for(tmp_path, monkeypatch):
     with ValueCache(tmp_path) as cache:
         game = cache.values("a", 3)
         game.put(np.eye(3, dtype=bool), np.arange(3.0))
         with monkeypatch.context() as patch:
-            patch.setattr(game, "_checksum", lambda *_: signal.raise_signal(signal.SIGINT))
+            patch.setattr(game, "_checksum", _interrupted)
             with pytest.raises(KeyboardInterrupt):
                 game.flush()
         assert np.isnan(recall(tmp_path, "a", np.eye(3, dtype=bool))).all()

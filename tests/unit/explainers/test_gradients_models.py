@@ -169,8 +169,8 @@ def test_memory_is_freed(loaded, method):
 
 
 SAMPLES = 16
-#: measured on 16 samples not to do better than chance, see docs/reference/explainers.md
-DOES_NOT = {"gradcam"}
+#: not better than chance on every draw of 16 samples, see docs/reference/explainers.md
+DOES_NOT = {"gradcam", "llava-cam"}
 
 
 def planted(players, one):
@@ -186,7 +186,7 @@ def wins(loaded):
     for name in ("llava-shapes", "vilt-shapes"):
         adapter, used, chance[name] = loaded(name), 0, 0.0
         counts = dict.fromkeys([m for m in METHODS if runs_on(m, name)], 0)
-        for one in cx.dataset("shapes", 120, seed=11, types=["colour", "shape", "size"]):
+        for one in cx.dataset("shapes", 120, seed=77, types=["colour", "shape", "size"]):
             if used == SAMPLES:
                 break
             made = subject(adapter, one, grid="grid:4x4")
@@ -208,7 +208,7 @@ def test_the_strongest_patch_is_the_planted_object_s(wins, method, name):
     counts, chance = wins
     count, p = counts[method, name], chance[name]
     tail = sum(comb(SAMPLES, k) * p**k * (1 - p) ** (SAMPLES - k) for k in range(count, SAMPLES + 1))
-    assert tail < 0.06, f"{count} of {SAMPLES}, chance {p:.0%}"
+    assert tail < 0.05, f"{count} of {SAMPLES}, chance {p:.0%}"
 
 
 def test_exclip_joins_the_planted_word_and_the_object(loaded):
