@@ -227,18 +227,25 @@ def test_the_card_takes_the_tables_and_the_numbers_lie_beside(found, tmp_path):
         evaluate.write_card(found, tmp_path)
 
 
-def test_a_model_that_ships_answers_as_its_card_says():
-    """A few samples of those on the card: the share right lies where the card's share allows it."""
-    name = catalog.loadable()[0]
+ANSWERING = [name for name in catalog.loadable() if "captions" not in catalog.accuracy(name)["accuracy"]]
+
+
+@pytest.mark.parametrize("name", ANSWERING)
+def test_models_that_ship_answer_as_their_cards_say(name):
+    """Some samples of those on the card: the share right lies where the card's share allows it.
+
+    Of the type whose share is nearest to three quarters, where a model or data that changed would show.
+    """
     numbers = catalog.accuracy(name)
-    data, kinds = next(iter(numbers["accuracy"].items()))
-    kind, shares = max(kinds.items(), key=lambda item: sum(item[1]))
-    n = 20
+    data, kind, shares = min(
+        ((data, kind, shares) for data, kinds in numbers["accuracy"].items() for kind, shares in kinds.items()),
+        key=lambda row: abs(row[2][0] - 0.75),
+    )
+    n = 60
     give = evaluate.answers_of(catalog.path(name))
     judged = accuracy.judge({name: (give, {data: (kind,)})}, n, numbers["seeds"][:1])[name]
     (found,) = accuracy.shares(judged)[data][kind]
-    spread = 3 * (shares[0] * (1 - shares[0]) / n) ** 0.5 + 1 / n
-    assert abs(found - shares[0]) <= spread
+    assert abs(found - shares[0]) <= 3 * (shares[0] * (1 - shares[0]) / n) ** 0.5 + 1 / n
 
 
 @pytest.mark.parametrize("name", catalog.loadable())
