@@ -1,8 +1,8 @@
 """Do explainers prefer the object that decides? ``python benchmarks/planted_explainers.py llava-shapes vilt-shapes``.
 
-Questions on colour, shape and size that the model answers right, the text held, patches 3 × 3. *Prefers*: the patches on
-the deciding object have a larger mean value than the others (a coin: half of the samples). *First*: the patch of largest
-value is one of them. Prints a table for each model; a method that refuses a model is named with its reason.
+Questions on colour, shape and size that the model answers right, the text held, patches 3 × 3. *Prefers*: the patches
+on the deciding object have a larger mean value than the others (a coin: half of the samples). *First*: the patch of
+largest value is one of them. Prints a table for each model; a method that refuses a model is named with its reason.
 """
 
 from __future__ import annotations
