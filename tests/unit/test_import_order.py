@@ -14,8 +14,10 @@ import chiasm
 
 SOURCE = Path(chiasm.__file__).parent
 
+#: the rooms that everything above the metrics may use
+BELOW = {"core", "modalities", "estimators", "view", "zoo", "models", "explainers", "metrics"}
 #: room → rooms it may import from
-#: (core → modalities, estimators, view, zoo → models → explainers, zoo above → metrics → cli)
+#: (core → modalities, estimators, runs, view, zoo → models → explainers, zoo above, serve → metrics → audit, bench → cli)
 ALLOWED = {
     "core": set(),
     "modalities": {"core"},
@@ -26,8 +28,12 @@ ALLOWED = {
     "models": {"core", "modalities", "zoo"},
     "explainers": {"core", "modalities", "estimators", "models"},
     "metrics": {"core", "modalities", "estimators", "models", "explainers"},
-    "cli": {"core", "modalities", "estimators", "view", "zoo", "models", "explainers", "metrics"},
-    "testing": {"core", "modalities", "estimators", "view", "zoo", "models", "explainers", "metrics"},
+    "runs": {"core"},
+    "serve": {"core", "modalities", "models"},
+    "bench": {*BELOW, "runs"},
+    "audit": {*BELOW, "runs"},
+    "cli": {*BELOW, "runs", "serve", "bench", "audit"},
+    "testing": {*BELOW, "runs"},
 }
 #: what `models` and all others may know of the zoo; the rest of it trains and measures models, and stands above them
 ZOO = re.compile(r"zoo/(__init__\.py|catalog\.py|data/.+)")

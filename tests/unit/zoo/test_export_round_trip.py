@@ -74,11 +74,16 @@ def samples(draw):
     return {"truth": truth, "masks": masks, "answer": draw(st.none() | TEXTS), "id": draw(st.none() | TEXTS), **parts}
 
 
+def identity(fields):
+    """What no two samples may share: the id, where there is one."""
+    return id(fields) if fields["id"] is None else fields["id"]
+
+
 @st.composite
 def several(draw):
     columns = draw(st.dictionaries(NAMES, st.sampled_from(sorted(COLUMNS)), max_size=3))
     found = []
-    for fields in draw(st.lists(samples(), min_size=1, max_size=3)):
+    for fields in draw(st.lists(samples(), min_size=1, max_size=3, unique_by=identity)):
         tags = {name: draw(COLUMNS[kind]) for name, kind in columns.items() if draw(st.booleans())}
         found.append(cx.Sample(**fields, tags=tags))
     return found

@@ -1,0 +1,1 @@
+"""Audits: what a model takes from each modality over a whole data set."""

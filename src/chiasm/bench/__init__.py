@@ -1,0 +1,1 @@
+"""The benchmark: explainer × model × data set × metric."""

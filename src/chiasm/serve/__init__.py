@@ -1,0 +1,1 @@
+"""Any local model behind a small server that speaks the OpenAI chat API."""
