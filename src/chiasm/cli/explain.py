@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from chiasm.cli.parsing import merge, parse_fixed, parse_parts
+from chiasm.cli.parsing import merge, parse_fixed, parse_options, parse_parts
 from chiasm.core.errors import InvalidInput
 
 #: fields of a description whose option has another name
@@ -113,6 +113,18 @@ BatchSize = Annotated[int | None, typer.Option(help="Most coalitions in one mode
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 …", rich_help_panel=_RUN)]
 Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16, float16 or auto.", rich_help_panel=_RUN)]
 MaxNewTokens = Annotated[int | None, typer.Option(help="Longest answer of the model, in tokens.", rich_help_panel=_RUN)]
+BaseUrl = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="Server of a model openai:NAME, e.g. https://host/v1.", rich_help_panel=_RUN),
+]
+Remote = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VALUE",
+        help="For openai:NAME: reading=first, max_requests=300, concurrency=8, key_env=MY_KEY …",
+        rich_help_panel=_RUN,
+    ),
+]
 Cache = Annotated[
     str | None,
     typer.Option(
@@ -154,6 +166,8 @@ def explain(
     device: Device = None,
     dtype: Dtype = None,
     max_new_tokens: MaxNewTokens = None,
+    base_url: BaseUrl = None,
+    remote: Remote = None,
     cache: Cache = None,
     out: Out = None,
     quiet: Quiet = False,
@@ -182,6 +196,8 @@ def explain(
         "device": device,
         "dtype": dtype,
         "max_new_tokens": max_new_tokens,
+        "base_url": base_url,
+        "remote": parse_options(remote, {}, "--remote"),
         "cache": cache,
         "out": out,
     }

@@ -14,6 +14,7 @@ from chiasm.cli.evaluate import evaluate
 from chiasm.cli.explain import explain
 from chiasm.cli.export import export
 from chiasm.cli.list_command import list_things
+from chiasm.cli.serve import serve
 from chiasm.cli.view import view
 from chiasm.core.errors import ChiasmError
 
@@ -53,6 +54,7 @@ app.command("view")(view)
 app.command("doctor")(doctor)
 app.command("export")(export)
 app.command("list")(list_things)
+app.command("serve")(serve)
 app.add_typer(cache, name="cache")
 
 

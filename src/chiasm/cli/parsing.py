@@ -15,7 +15,7 @@ _STATES = {"present": True, "absent": False}
 #: arguments of a data set that have options of their own
 _ARGUMENTS = ("name", "n", "seed", "types")
 #: fields of a description that are tables: the command line changes single entries
-_TABLES = ("parts", "fixed")
+_TABLES = ("parts", "fixed", "remote")
 
 
 def parse_parts(
@@ -86,13 +86,16 @@ def parse_types(given: Sequence[str] | None) -> list[str] | None:
     return found
 
 
-def parse_options(given: Sequence[str] | None, kinds: Mapping[str, Collection[str]]) -> dict[str, Any]:
+def parse_options(
+    given: Sequence[str] | None, kinds: Mapping[str, Collection[str]], option: str = "--option"
+) -> dict[str, Any]:
     """``["language=0.8"]`` → ``{"language": 0.8}``: each value as what its option takes.
 
     Args:
         given: values of ``--option``, ``NAME=VALUE`` each.
         kinds: option → what it takes, of ``"int"``, ``"float"``, ``"bool"``, ``"str"``; where none of these is known, a
             value that looks like a number becomes one.
+        option: what the user knows it by.
 
     Raises:
         InvalidInput: not of that form, or given twice.
@@ -101,9 +104,9 @@ def parse_options(given: Sequence[str] | None, kinds: Mapping[str, Collection[st
     for text in given or ():
         name, equals, value = text.partition("=")
         if not equals or not name.isidentifier() or name in _ARGUMENTS:
-            raise InvalidInput(f"--option {text!r}: write NAME=VALUE, e.g. language=0.8.")
+            raise InvalidInput(f"{option} {text!r}: write NAME=VALUE, e.g. language=0.8.")
         if name in found:
-            raise InvalidInput(f"--option {name} is given twice; leave one of them out.")
+            raise InvalidInput(f"{option} {name} is given twice; leave one of them out.")
         found[name] = _value(value, kinds.get(name, frozenset()))
     return found
 

@@ -62,3 +62,7 @@ class SchemaError(ChiasmError, ValueError):
 
 class ModelError(ChiasmError, RuntimeError):
     """A model or its processor behaves in a way that would make the explanation false."""
+
+
+class BudgetSpent(ChiasmError, RuntimeError):
+    """A value function may give no more values; the estimate so far is the last."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from chiasm.core.errors import BudgetTooSmall
+from chiasm.core.errors import BudgetSpent, BudgetTooSmall
 from chiasm.core.explanation import Explanation, Prediction
 from chiasm.core.game import Counts, Fixed, Game, ValueFunction
 from chiasm.core.indices import Index
@@ -174,7 +174,7 @@ def _since(before: Counts, now: Counts) -> dict[str, Any]:
     return {name: getattr(now, name) - getattr(before, name) for name in ("requested", "cached", "computed", "passes")}
 
 
-def _found_with_parts(
+def _found_with_parts(  # noqa: C901 - each way to stop has its branch
     game: Game,
     estimator: Estimator,
     index: Index,
@@ -200,6 +200,10 @@ def _found_with_parts(
                 on_estimate(last)
             if watch.enough(last, game):
                 break
+    except BudgetSpent as error:
+        if last is None:
+            raise
+        watch.why = f"stopped early: {error}"
     except BudgetTooSmall as error:
         if taken:
             raise BudgetTooSmall(

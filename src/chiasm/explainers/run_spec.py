@@ -65,6 +65,7 @@ def _explained(spec: ExplainSpec, progress: Progress | None) -> dict[str, Explan
     check(spec)
     given = {"device": spec.device, "dtype": spec.dtype, "max_new_tokens": spec.max_new_tokens}
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    options |= remote_options(spec)
     if progress is not None:
         progress(0, None, f"loading {spec.model}")
     adapter = load(spec.model, **options)
@@ -86,6 +87,19 @@ def _explained(spec: ExplainSpec, progress: Progress | None) -> dict[str, Explan
     )
 
 
+def remote_options(spec: ExplainSpec) -> dict[str, Any]:
+    """What `chiasm.load` is told of a model behind an API beside its name; nothing for any other.
+
+    Raises:
+        InvalidInput: options of an API for a model that is none.
+    """
+    if not spec.model.startswith("openai:"):
+        if spec.base_url is not None or spec.remote:
+            raise InvalidInput(f"{spec.model!r} is no model behind an API; leave base_url and remote out.")
+        return {}
+    return {"cache": spec.cache, **spec.remote, **({} if spec.base_url is None else {"base_url": spec.base_url})}
+
+
 def check(spec: ExplainSpec) -> None:
     """Refuse what can be seen to be wrong without the model, which takes long to load.
 
@@ -93,6 +107,7 @@ def check(spec: ExplainSpec) -> None:
         ChiasmError: an estimator, index, segmenter, masker, number format or part that does not exist or does not fit,
             a part that cannot be read, or an output that cannot be written.
     """
+    remote_options(spec)
     sample = spec.sample()
     for method in method_names(spec.method):
         check_explainer_choice(method, spec.index, spec.budget, spec.seed, spec.tolerance)

@@ -25,7 +25,8 @@ class ExplainSpec(BaseModel):
     Fields that are left out get what suits the model. ``players``, ``maskers``: by part's name, or as a text such as
     ``"grid:7x7,words"``. ``fixed``: ``"text"`` or ``"text:3"`` → held present (true) or absent (false). ``cache``:
     false or ``"off"``, the folder of a value cache, or true for the user's own. ``out`` and ``candidates``: a list, or
-    a text for a list of one. ``method``: one, or several as ``"gp,lime"`` or a list.
+    a text for a list of one. ``base_url`` and ``remote``: of a model behind an API (``openai:NAME``), see
+    `chiasm.models.remote.adapter.RemoteAdapter`. ``method``: one, or several as ``"gp,lime"`` or a list.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -49,6 +50,8 @@ class ExplainSpec(BaseModel):
     device: str | None = None
     dtype: str | None = None
     max_new_tokens: int | None = Field(default=None, gt=0)
+    base_url: str | None = None
+    remote: dict[str, Any] = {}
     cache: bool | str = True
     out: list[str] = []
 

@@ -51,6 +51,10 @@ def load(name: str | Path, **options: Any) -> Adapter:
     if not isinstance(name, str | os.PathLike):
         raise InvalidInput(f"The model is {name!r}, a {type(name).__name__}; {_GIVE}.")
     given = str(name)
+    if given.startswith("openai:"):
+        from chiasm.models.remote.adapter import RemoteAdapter
+
+        return RemoteAdapter(given, **options)
     path = _place(given)
     from chiasm.models import compat
 

@@ -1,0 +1,1 @@
+"""Closed models behind the OpenAI chat API."""

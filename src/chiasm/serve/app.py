@@ -1,0 +1,163 @@
+"""The server: ``/v1/chat/completions`` and ``/v1/models`` for one decoder, with true log-probabilities."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from typing import Any
+
+import numpy as np
+
+from chiasm.core.errors import ChiasmError, InvalidInput, MissingCapability, MissingDependency
+from chiasm.models.remote.chat import sample_of
+
+_MOST_TOKENS, _MOST_TOP, _MOST_ANSWERS = 256, 50, 32
+
+
+def make_app(adapter: Any, name: str) -> Any:
+    """A FastAPI application.
+
+    Args:
+        adapter: a decoder from `chiasm.load`.
+        name: what the model is called.
+
+    Raises:
+        MissingCapability: a model that writes no answers token by token.
+        MissingDependency: FastAPI is not installed.
+    """
+    if adapter.family != "decoder":
+        raise MissingCapability(f"{adapter.name!r} is a {adapter.family}; only decoders write answers and are served.")
+    try:
+        from fastapi import Body, FastAPI
+        from fastapi.responses import JSONResponse
+    except ImportError as error:
+        raise MissingDependency("fastapi", "chiasm serve", "serve") from error
+    app, chat = FastAPI(title="chiasm serve"), Chat(adapter, name)
+
+    def completions(body: dict[str, Any] = Body(...)) -> Any:  # noqa: B008 - FastAPI's way
+        try:
+            return chat(body)
+        except ChiasmError as error:
+            return JSONResponse({"error": {"message": str(error), "type": "invalid_request_error"}}, 400)
+
+    def models() -> Any:
+        return {"object": "list", "data": [{"id": name, "object": "model", "owned_by": "chiasm"}]}
+
+    app.post("/v1/chat/completions")(completions)
+    app.get("/v1/models")(models)
+    return app
+
+
+class Chat:
+    """Answers chat requests, one at a time.
+
+    Served fields: ``messages`` (one of the user; a last one of the assistant with ``continue_final_message`` is scored
+    or continued), ``max_tokens``, ``temperature``, ``n``, ``seed``, ``logprobs``, ``top_logprobs``, and vLLM's
+    ``prompt_logprobs`` (for the assistant's message, the prompt before it is null).
+    """
+
+    def __init__(self, adapter: Any, name: str) -> None:
+        """Nothing is computed yet."""
+        self.adapter, self.name, self._lock = adapter, name, threading.Lock()
+        self.fingerprint = "chiasm-" + hashlib.sha256(adapter.fingerprint.encode()).hexdigest()[:12]
+
+    def __call__(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The answer to a request.
+
+        Raises:
+            InvalidInput: a field that cannot be served.
+        """
+        messages = body.get("messages")
+        if (
+            not isinstance(messages, list)
+            or not 1 <= len(messages) <= 2
+            or not all(isinstance(m, dict) for m in messages)
+        ):
+            raise InvalidInput("Give one message of the user, and perhaps one of the assistant to be continued.")
+        roles = [message.get("role") for message in messages]
+        if roles not in (["user"], ["user", "assistant"]) or (len(roles) == 2) != bool(
+            body.get("continue_final_message")
+        ):
+            raise InvalidInput(
+                "A message of the assistant goes with continue_final_message; other roles are not served."
+            )
+        most, n = _whole(body, "max_tokens", 16, _MOST_TOKENS), _whole(body, "n", 1, _MOST_ANSWERS)
+        top = _whole(body, "top_logprobs", 0, _MOST_TOP, least=0)
+        temperature = body.get("temperature", 1)
+        if isinstance(temperature, bool) or not isinstance(temperature, int | float) or not 0 <= temperature <= 100:
+            raise InvalidInput(f"temperature is {temperature!r}; give a number from 0 to 100.")
+        with self._lock:
+            prepared = self.adapter.prepare(sample_of(messages[0].get("content")))
+            row = prepared.state.whole()
+            start: tuple[int, ...] = ()
+            if len(messages) == 2:
+                said = str(messages[1].get("content"))
+                start = self.adapter.answerer.spell(row, self.adapter.answerer.ways(prepared.state.prompt.text, said))
+            seed = body.get("seed")
+            rng = np.random.default_rng(seed if isinstance(seed, int) and seed >= 0 else None)
+            drawn = [self._answer(row, list(start), most, temperature, top, rng) for _ in range(n)]
+            scored = self._scores(row, start) if body.get("prompt_logprobs") is not None and start else None
+        choices = [
+            {
+                "index": k,
+                "message": {"role": "assistant", "content": text},
+                "finish_reason": reason,
+                "logprobs": {"content": tokens} if body.get("logprobs") else None,
+            }
+            for k, (text, reason, tokens) in enumerate(drawn)
+        ]
+        prompt = len(prepared.state.prompt.ids) + len(start)
+        written = sum(len(tokens) for _, _, tokens in drawn)
+        usage = {"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written}
+        found = {"id": f"chatcmpl-{time.time_ns()}", "object": "chat.completion", "created": int(time.time())}
+        found |= {"model": self.name, "system_fingerprint": self.fingerprint, "choices": choices, "usage": usage}
+        if scored is not None:
+            found["prompt_logprobs"] = [None] * len(prepared.state.prompt.ids) + scored
+        return found
+
+    def _chances(self, row: Any, ids: list[int]) -> Any:
+        return self.adapter.forward.logits([row], ids, 1)[0, -1].double().log_softmax(-1).cpu().numpy()
+
+    def _text(self, token: int) -> str:
+        return str(self.adapter.tokenizer.decode([token]))
+
+    def _answer(  # noqa: PLR0917 - private
+        self, row: Any, ids: list[int], most: int, temperature: float, top: int, rng: np.random.Generator
+    ) -> tuple[str, str, list[dict[str, Any]]]:
+        answerer, first, reason = self.adapter.answerer, len(ids), "length"
+        tokens: list[dict[str, Any]] = []
+        while len(ids) - first < most:
+            chances = self._chances(row, ids)
+            allowed = chances.copy()
+            allowed[[k for k in answerer.placeholders if k < len(allowed)]] = -np.inf
+            if temperature > 0:
+                weights = np.exp((allowed - allowed.max()) / temperature)
+                token = int(rng.choice(len(weights), p=weights / weights.sum()))
+            else:
+                token = int(allowed.argmax())
+            if token in answerer.ends:
+                reason = "stop"
+                break
+            ids.append(token)
+            best = [int(k) for k in np.argsort(-chances, kind="stable")[:top]]
+            listed = [{"token": self._text(k), "logprob": float(chances[k])} for k in best]
+            tokens.append({"token": self._text(token), "logprob": float(chances[token]), "top_logprobs": listed})
+        text = self.adapter.tokenizer.decode(ids[first:], skip_special_tokens=True).strip()
+        return str(text), reason, tokens
+
+    def _scores(self, row: Any, ids: tuple[int, ...]) -> list[dict[str, Any]]:
+        logits = self.adapter.forward.logits([row], ids[:-1], len(ids))[0].double().log_softmax(-1)
+        return [
+            {str(token): {"logprob": max(float(logits[k, token]), -1e4), "decoded_token": self._text(token)}}
+            for k, token in enumerate(ids)
+        ]
+
+
+def _whole(body: dict[str, Any], field: str, usual: int, most: int, least: int = 1) -> int:
+    value = body.get(field)
+    if value is None:
+        return usual
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise InvalidInput(f"{field} is {value!r}; give a whole number from {least} to {most}.")
+    return value
