@@ -1,7 +1,8 @@
 """Parts as panels. The geometry of a part's players decides how it is drawn, never the name of its modality.
 
 Areas of a picture become a picture panel, stretches of a text become a text panel, everything else becomes bars. A
-new geometry is one more class here and one more block in the template.
+new geometry is one more class here and one more block in the template. A modality that wants a drawing of its own has a
+renderer, see `chiasm.view.renderers`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from chiasm.view import findings, raster, wording
 from chiasm.view.colours import Scale
 from chiasm.view.numerals import percent
 from chiasm.view.outlines import trace
+from chiasm.view.renderers import draw_part
 
 #: how many players of a panel have their number written beside them
 NUMBERED = 3
@@ -128,6 +130,7 @@ class Panel:
         bars: players drawn as bars: all of a part without geometry, and those of a text that own no stretch.
         left_out: players that are not drawn because there are too many.
         note: what of the part was not explained, as a sentence; empty if nothing.
+        body: what the renderer of the part's modality drew in place of the shape; figures draw the shape.
     """
 
     part: str
@@ -140,6 +143,7 @@ class Panel:
     bars: tuple[Mark, ...] = ()
     left_out: int = 0
     note: str = ""
+    body: str | None = None
 
     @property
     def strongest(self) -> Mark | None:
@@ -187,11 +191,12 @@ def panels(explanation: Explanation, scale: Scale) -> list[Panel]:
     for place, (name, part) in enumerate(explanation.players.parts.items()):
         marks = marks_of(part, explanation.values[name], None if errors is None else errors[name], scale)
         if isinstance(part.geometry, Regions) and part.geometry.label_map.size:
-            found.append(_picture_panel(part, part.geometry, marks, place))
+            panel = _picture_panel(part, part.geometry, marks, place)
         elif isinstance(part.geometry, Spans) and isinstance(part.content, str):
-            found.append(_text_panel(part, part.geometry, part.content, marks))
+            panel = _text_panel(part, part.geometry, part.content, marks)
         else:
-            found.append(_bar_panel(part, marks))
+            panel = _bar_panel(part, marks)
+        found.append(replace(panel, body=draw_part(part, marks)))
     return [replace(panel, note=_note(panel, wording.held(explanation, panel.part))) for panel in found]
 
 

@@ -1,0 +1,118 @@
+"""The gallery in Chromium: filters, thousands of samples, keyboard, nothing from outside, text stays text."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright import sync_api
+
+from chiasm.view.gallery import Item, write_gallery
+
+pytestmark = pytest.mark.browser
+HOSTILE = "</script><script>window.hit = 1</script><img src=x onerror='window.hit = 2'>"
+SAMPLES = 5000
+
+
+@pytest.fixture(scope="module")
+def browser():
+    path = os.environ.get("CHIASM_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None or not Path(path).exists():
+        pytest.fail("No Chromium found. Run: apt-get install -y chromium (or set CHIASM_CHROMIUM to its path).")
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
+    with sync_api.sync_playwright() as play:
+        opened = play.chromium.launch(executable_path=path, args=flags)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory):
+    picture = io.BytesIO()
+    Image.new("RGB", (16, 16), (200, 80, 20)).save(picture, "PNG")
+    items = [
+        Item(
+            id=f"s{i}",
+            dataset="shapes" if i % 2 else "scenes",
+            model="m",
+            question=HOSTILE if i == 0 else f"question {i}",
+            answer="red",
+            correct=i % 5 != 0,
+            thumbnail=picture.getvalue(),
+            numbers={"synergy": float(i)},
+            tags={"kind": "abc"[i % 3]},
+            href=f"samples/{i}.html",
+        )
+        for i in range(SAMPLES)
+    ]
+    return write_gallery(items, tmp_path_factory.mktemp("gallery") / "gallery.html", "Samples")
+
+
+@pytest.fixture
+def page(browser, gallery):
+    opened = browser.new_page(viewport={"width": 1400, "height": 900})
+    errors, requests = [], []
+    opened.on("console", lambda message: errors.append(message.text))
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    opened.on("request", lambda request: requests.append(request.url))
+    opened.goto(gallery.as_uri())
+    yield opened
+    opened.close()
+    assert errors == []
+    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+
+
+def count(page):
+    return page.inner_text("#count")
+
+
+def test_filters_give_exactly_the_samples_they_name(page):
+    assert count(page) == "5000 of 5000 samples"
+    page.select_option("select[name='dataset:']", "shapes")
+    assert count(page) == "2500 of 5000 samples"
+    page.select_option("select[name='verdict:']", "wrong")
+    assert count(page) == "500 of 5000 samples"
+    page.select_option("select[name='tag:kind']", "a")
+    assert count(page) == f"{sum(i % 2 == 1 and i % 5 == 0 and i % 3 == 0 for i in range(SAMPLES))} of 5000 samples"
+    page.select_option("select[name='number:synergy']", "high")
+    wanted = [i for i in range(SAMPLES) if i % 30 == 15 and i >= 2500]
+    assert count(page) == f"{len(wanted)} of 5000 samples"
+    assert page.locator(".card").first.get_attribute("data-id") == f"s{wanted[0]}"
+
+
+def test_only_what_is_in_sight_is_drawn_and_drawing_is_quick(page):
+    assert 0 < page.locator(".card").count() < 120
+    took = page.evaluate(
+        """() => { const list = document.getElementById("list"), times = [];
+        for (let i = 1; i <= 40; i += 1) { const start = performance.now(); list.scrollTop = i * 4000;
+          list.dispatchEvent(new Event("scroll")); list.clientHeight;
+          times.push(performance.now() - start); }
+        return times.sort((a, b) => a - b)[20]; }"""
+    )
+    assert took < 50
+    page.evaluate("document.getElementById('list').scrollTop = 1e9")
+    page.wait_for_selector("[data-id='s4999']")
+
+
+def test_hostile_text_is_text(page):
+    assert page.locator(".card").first.locator(".question").inner_text().startswith("</script>")
+    assert page.evaluate("window.hit") is None
+
+
+def test_the_keyboard_reaches_search_and_samples(page):
+    page.keyboard.press("Tab")
+    page.keyboard.type("question 4321")
+    assert count(page) == "1 of 5000 samples"
+    page.locator(".card").focus()
+    assert page.evaluate("document.activeElement.getAttribute('href')") == "samples/4321.html"
+
+
+@pytest.mark.parametrize("width", [380, 2500])
+def test_nothing_is_wider_than_the_page(page, width):
+    page.set_viewport_size({"width": width, "height": 800})
+    page.wait_for_timeout(100)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
