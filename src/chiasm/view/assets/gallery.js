@@ -6,7 +6,7 @@
   const list = document.getElementById("list");
   const space = document.getElementById("space");
   const count = document.getElementById("count");
-  const HEIGHT = 132, NARROW = 340, SPARE = 3;
+  const HEIGHT = 146, NARROW = 340, SPARE = 3;
   let shown = items, columns = 1, drawn = "";
 
   const element = (name, className, text) => {
