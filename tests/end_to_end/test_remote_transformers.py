@@ -43,7 +43,11 @@ def server():
             time.sleep(0.1)
     yield f"http://127.0.0.1:{port}/v1", folder
     process.terminate()
-    process.wait(10)
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def test_a_server_of_text_alone(server):
