@@ -111,10 +111,23 @@ def test_every_option_reaches_the_description(ran, tmp_path):
         "device": "cpu",
         "dtype": "float32",
         "max_new_tokens": 9,
+        "base_url": None,
+        "remote": {},
         "cache": "values",
         "out": out,
     }
     assert Explanation.load(out[1]).prediction.answer == "red"
+
+
+def test_options_of_an_api_reach_the_description_and_no_local_model(ran):
+    options = ["--base-url", "http://localhost:1/v1", "--remote", "max_requests=3", "--remote", "reading=first"]
+    assert RUNNER.invoke(app, ["explain", "-m", "openai:m", *BASIC[3:], *options]).exit_code == 0
+    assert ran[0].base_url == "http://localhost:1/v1"
+    assert ran[0].remote == {"max_requests": 3, "reading": "first"}
+    result = RUNNER.invoke(app, [*BASIC, *options])
+    assert result.exit_code == 2
+    assert "no model behind an API" in result.output
+    assert len(ran) == 1
 
 
 def test_what_is_left_out_is_left_to_the_description(ran):
