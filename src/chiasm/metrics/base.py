@@ -112,7 +112,8 @@ class Case:
         twin: another model of the same form, trained on other labels (an adapter).
 
     Raises:
-        InvalidInput: the explanation is of other players than the game, or holds values that are no numbers.
+        InvalidInput: the explanation is of other players than the game, or it or the truth holds values that are no
+            numbers.
     """
 
     explanation: Explanation
@@ -128,6 +129,10 @@ class Case:
         check_players(self.explanation, self.game)
         check_values(self.explanation)
         for name, shares in self.truth.items():
+            if not np.isfinite(shares).all():
+                raise InvalidInput(
+                    f"The truth of part {name!r} holds values that are no numbers; give shares in [0, 1]."
+                )
             if np.shape(shares) != (len(self.game.players[name]),):
                 raise InvalidInput(
                     f"The truth of part {name!r} has shape {np.shape(shares)}; give one share for each of its "
