@@ -92,8 +92,8 @@ class Adapter(ABC):
     Attributes:
         name: as the user asked for it.
         family: ``"dual encoder"``, ``"fusion encoder"``, ``"decoder"``, ``"function"`` …
-        capabilities: what methods may rely on: ``values`` always; ``logits``, ``gradients``, ``attentions``,
-            ``hidden_states`` (the last three through `trace`).
+        capabilities: what methods may rely on: ``values`` always; ``answers`` (to masked samples, see `answers`);
+            ``logits``, ``gradients``, ``attentions``, ``hidden_states`` (the last three through `trace`).
         kinds: the kinds of parts that it takes.
         default_maskers: kind of part → masker that suits the model best.
         default_target: the target when none is asked for.
@@ -150,6 +150,30 @@ class Adapter(ABC):
         Raises:
             MissingCapability: a masker that the model cannot carry out; the message names what would serve.
         """
+
+    def answers(
+        self, prepared: Prepared, players: Players, maskers: Mapping[str, Masker], coalitions: Coalitions
+    ) -> list[Prediction]:
+        """What the model answers to each masked sample, by itself, with the probability of that answer.
+
+        Args:
+            prepared: from `prepare`.
+            players: from ``prepared.players``.
+            maskers: part → masker.
+            coalitions: ``bool[batch, players]``, all parts side by side.
+
+        Returns:
+            One for each coalition: ``answer``, ``probability`` and ``complete``. The whole coalition's is that of
+            `resolve`. The answer is ``""`` where the model has nothing to say.
+
+        Raises:
+            MissingCapability: the model writes no answers, or a masker cannot be carried out.
+        """
+        del prepared, players, maskers, coalitions
+        raise MissingCapability(
+            f"{self.name!r} ({self.family}) gives numbers and no answers of its own, so what it answers to a masked "
+            f"sample cannot be told."
+        )
 
     def trace(self, prepared: Prepared, players: Players, maskers: Mapping[str, Masker], target: Target) -> Trace:
         """The model's insides on a sample: differentiable inputs, attention maps, hidden states.

@@ -23,8 +23,9 @@ from chiasm.models.decoder_families import family_of, form_of, image_token_id, p
 from chiasm.models.decoder_forward import Forward, PictureStore
 from chiasm.models.decoder_prefix import prefix_bytes, prefix_memory
 from chiasm.models.decoder_prompt import Prompter
+from chiasm.models.decoder_rows import MaskedRows, State, masked_inputs
 from chiasm.models.decoder_scoring import Ask, ask_of, check_target, plan, read
-from chiasm.models.decoder_values import DecoderValues, State, masked_inputs
+from chiasm.models.decoder_values import DecoderValues
 from chiasm.models.tokens import require_fast
 from chiasm.models.weights import Chunks, auto_batch_size, fingerprint, load_model
 
@@ -69,7 +70,7 @@ class DecoderAdapter(Adapter):
         super().__init__(name)
         _check_length(max_new_tokens)
         self.family = "decoder"
-        self.capabilities = frozenset({"values", "logits", "gradients", "attentions", "hidden_states"})
+        self.capabilities = frozenset({"values", "answers", "logits", "gradients", "attentions", "hidden_states"})
         self.kinds = ("image", "text")
         self.default_maskers = {"image": "mean", "text": "attention"}
         self.path, self.model, self.config = path, model, model.config
@@ -267,6 +268,27 @@ class DecoderAdapter(Adapter):
             chunks=chunks,
             prefix_bytes=prefix_memory(self.model, self.cache_bytes),
         )
+
+    def answers(
+        self, prepared: Prepared, players: Players, maskers: Mapping[str, Masker], coalitions: Coalitions
+    ) -> list[Prediction]:
+        """Greedy answers to masked samples; rows that have written the same so far share a pass."""
+        state: State = prepared.state
+        longest = Ask((0,) * self.max_new_tokens, 0, self.max_new_tokens)  # room for an answer as long as may be
+        inputs = MaskedRows(self.forward, prepared, players, maskers)
+
+        def work(piece: slice) -> list[Prediction]:
+            rows = inputs(coalitions[piece])
+            own = self.answerer.own_of_each(rows, self._room(max(len(row.ids) for row in rows)))
+            chances: list[float | None] = [None] * len(rows)
+            for ids in {ids for text, ids, _ in own if text}:
+                same = [k for k, one in enumerate(own) if one[1] == ids]
+                for place, chance in zip(same, self.answerer.probabilities([rows[k] for k in same], ids), strict=True):
+                    chances[place] = chance
+            return [Prediction(text, chance, complete=end) for (text, _, end), chance in zip(own, chances, strict=True)]
+
+        pieces = Chunks(self._batch_size(state, [longest])).run(len(coalitions), work)
+        return [prediction for piece in pieces for prediction in piece]
 
     def masked_inputs(
         self, prepared: Prepared, players: Players, maskers: Mapping[str, Masker], coalitions: Coalitions

@@ -47,21 +47,36 @@ class Answerer:
             row: the whole sample.
             room: how many tokens the model has positions for behind the prompt; ``None`` without a limit.
         """
-        ids: list[int] = []
-        most = self.max_new_tokens if room is None else min(self.max_new_tokens, room)
-        while True:
-            best = self._best(row, ids)
-            complete = best in self.ends
-            if complete or len(ids) == most:
-                break
-            ids.append(best)
-        return self.tokenizer.decode(ids, skip_special_tokens=True).strip(), tuple(ids), complete
+        return self.own_of_each([row], room)[0]
 
-    def _best(self, row: Row, ids: Sequence[int]) -> int:
-        """The most probable next token that is no placeholder."""
-        logits = self.forward.logits([row], ids, 1)[0, -1].clone()
-        logits[[k for k in self.placeholders if k < len(logits)]] = -float("inf")
-        return int(logits.argmax())
+    def own_of_each(self, rows: Sequence[Row], room: int | None = None) -> list[tuple[str, tuple[int, ...], bool]]:
+        """`own` of several rows; those that have written the same so far share a pass.
+
+        Args:
+            rows: prompts.
+            room: how many tokens the model has positions for behind the longest prompt; ``None`` without a limit.
+        """
+        most = self.max_new_tokens if room is None else min(self.max_new_tokens, room)
+        written: dict[tuple[int, ...], list[int]] = {(): list(range(len(rows)))}
+        found: list[tuple[str, tuple[int, ...], bool]] = [("", (), False)] * len(rows)
+        while written:
+            longer: dict[tuple[int, ...], list[int]] = {}
+            for ids, places in written.items():
+                text = self.tokenizer.decode(list(ids), skip_special_tokens=True).strip()
+                for place, best in zip(places, self._best([rows[k] for k in places], ids), strict=True):
+                    if best in self.ends or len(ids) == most:
+                        found[place] = (text, ids, best in self.ends)
+                    else:
+                        longer.setdefault((*ids, best), []).append(place)
+            written = longer
+        return found
+
+    def _best(self, rows: Sequence[Row], ids: Sequence[int]) -> list[int]:
+        """The most probable next token of each row that is no placeholder."""
+        logits = self.forward.logits(rows, ids, 1)[:, -1].clone()
+        logits[:, [k for k in self.placeholders if k < logits.shape[1]]] = -float("inf")
+        found: list[int] = logits.argmax(dim=1).tolist()
+        return found
 
     def alternatives(self, row: Row, own: Sequence[int]) -> tuple[tuple[str, float], ...]:
         """Other answers with their probabilities, best first, where they compare with the model's own answer.
@@ -85,7 +100,7 @@ class Answerer:
             text = self.tokenizer.decode([token], skip_special_tokens=True).strip()
             if token in left_out or not text or text in seen or len(found) == ALTERNATIVES:
                 continue
-            if self._best(row, [token]) in self.ends:
+            if self._best([row], [token])[0] in self.ends:
                 seen.add(text)
                 found.append((text, chance))
         return tuple(found)
@@ -117,5 +132,10 @@ class Answerer:
 
     def probability(self, row: Row, ids: Sequence[int]) -> float:
         """Probability of the tokens of an answer under teacher forcing."""
-        logits = self.forward.logits([row], ids[:-1], len(ids))
-        return float(read(logits, 0, Ask(tuple(ids), 0, len(ids)), "probability")[0])
+        return self.probabilities([row], ids)[0]
+
+    def probabilities(self, rows: Sequence[Row], ids: Sequence[int]) -> list[float]:
+        """Probability of the tokens of one answer behind each of several prompts, under teacher forcing."""
+        logits = self.forward.logits(rows, ids[:-1], len(ids))
+        found: list[float] = read(logits, 0, Ask(tuple(ids), 0, len(ids)), "probability").tolist()
+        return found

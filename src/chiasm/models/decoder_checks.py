@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from chiasm.core.sample import Sample
     from chiasm.models.base import Prepared
     from chiasm.models.decoder import DecoderAdapter
-    from chiasm.models.decoder_values import State
+    from chiasm.models.decoder_rows import State
 
 PIXEL_TOLERANCE = 1e-5
 """Largest difference in normalised pixels that counts as equal."""

@@ -13,7 +13,7 @@ from chiasm.models.decoder_images import never_zero
 if TYPE_CHECKING:
     from chiasm.models.base import Prepared
     from chiasm.models.decoder import DecoderAdapter
-    from chiasm.models.decoder_values import State
+    from chiasm.models.decoder_rows import State
 
 
 def plain_logits(adapter: DecoderAdapter, prepared: Prepared, suffix: Sequence[int]) -> Any:

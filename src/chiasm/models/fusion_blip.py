@@ -11,11 +11,14 @@ masking it means.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from chiasm.core.coalitions import Coalitions
 from chiasm.core.errors import InvalidInput, ModelError
 from chiasm.core.explanation import Prediction
 from chiasm.core.players import Players
@@ -57,7 +60,7 @@ class BlipAdapter(PairAdapter):
             max_tokens=text.max_position_embeddings,
         )
         self.family = "fusion encoder"
-        self.capabilities = frozenset({"values", "logits", "gradients", "attentions", "hidden_states"})
+        self.capabilities = frozenset({"values", "answers", "logits", "gradients", "attentions", "hidden_states"})
 
     @classmethod
     def from_pretrained(
@@ -161,8 +164,7 @@ class BlipAdapter(PairAdapter):
                 num_beams=1,
             )
         text: str = self.tokenizer.decode(written[0], skip_special_tokens=True)
-        ends = {self.model.config.text_config.sep_token_id, self.model.config.text_config.eos_token_id}
-        return text.strip(), int(written[0, -1]) in ends
+        return text.strip(), int(written[0, -1]) in self._ends
 
     def values(
         self,
@@ -177,16 +179,34 @@ class BlipAdapter(PairAdapter):
         Raises:
             MissingCapability: a masker that this tokenizer cannot carry out.
         """
+
+        def score(seen: Any, ids: Any, attention: Any) -> Floats:
+            return self.score(seen, ids, attention, target)
+
+        return self._scored(prepared, players, maskers, score, batch_size)
+
+    def answers(
+        self, prepared: Prepared, players: Players, maskers: Mapping[str, Masker], coalitions: Coalitions
+    ) -> list[Prediction]:
+        """Greedy answers to masked samples, written side by side."""
+        pieces = self._scored(prepared, players, maskers, self._write, None).pieces(coalitions)
+        return [prediction for piece in pieces for prediction in piece]
+
+    def _scored(
+        self,
+        prepared: Prepared,
+        players: Players,
+        maskers: Mapping[str, Masker],
+        score: Callable[[Any, Any, Any], Any],
+        batch_size: int | None,
+    ) -> FusionValues:
+        """Masked samples, and what is read off the model on each."""
         config = self.model.config.vision_config
         length = (config.image_size // config.patch_size) ** 2 + 1
         one = row_bytes(
             config.hidden_size, config.intermediate_size, config.num_attention_heads, length, self.dtype.itemsize
         )
         size = batch_size or weights.auto_batch_size(self.device, one)
-
-        def score(seen: Any, ids: Any, attention: Any) -> Floats:
-            return self.score(seen, ids, attention, target)
-
         return FusionValues(self, prepared, players, maskers, encoder=self.see, score=score, batch_size=size)
 
     def see(self, pixel_values: Any) -> Any:
@@ -205,26 +225,76 @@ class BlipAdapter(PairAdapter):
         Returns:
             ``float64[b]``.
         """
+        values = np.empty(len(ids), np.float64)
+        for rows, shown in self._shown(seen, ids, attention):
+            values[rows] = self._on_scale(lambda answer, shown=shown: self._decode(answer, shown), target)
+        return values
+
+    def _shown(self, seen: Any, ids: Any, attention: Any) -> Iterator[tuple[NDArray[np.intp], Any]]:
+        """What the decoder is shown of questions: rows of one number of visible positions, ``float[rows, count, w]``.
+
+        See the module's text: the decoder is shown no hidden position at all.
+        """
         question = self.model.text_encoder(
             input_ids=ids,
             attention_mask=attention,
             encoder_hidden_states=seen,
             encoder_attention_mask=attention.new_ones(seen.shape[:2]),
         ).last_hidden_state
-
         kept = attention.bool()
         counts = kept.sum(dim=1)
-        values = np.empty(len(ids), np.float64)
-        for count in counts.unique().tolist():  # see the module's text: the decoder is shown no hidden position at all
+        for count in counts.unique().tolist():
             rows = (counts == count).nonzero().flatten()
-            shown = question[rows][kept[rows]].reshape(len(rows), count, -1)
-            values[rows.cpu().numpy()] = self._on_scale(lambda answer, shown=shown: self._decode(answer, shown), target)
-        return values
+            yield rows.cpu().numpy(), question[rows][kept[rows]].reshape(len(rows), count, -1)
+
+    def _write(self, seen: Any, ids: Any, attention: Any) -> list[Prediction]:
+        """Greedy answers to questions, with their probabilities; arguments as of `score`."""
+        found: list[Prediction] = [Prediction("")] * len(ids)
+        for rows, shown in self._shown(seen, ids, attention):
+            for row, prediction in zip(rows.tolist(), self._greedy(shown), strict=True):
+                found[row] = prediction
+        return found
+
+    def _greedy(self, question: Any) -> list[Prediction]:
+        """The most probable token after the most probable token, until the end token or `_LONGEST` tokens."""
+        import torch
+
+        written = self._decoder_ids([0], len(question))
+        ends = torch.tensor(sorted(self._ends))
+        ended = torch.zeros(len(question), dtype=torch.bool)
+        for _ in range(_LONGEST):
+            best = self._decoded(written, question)[:, -1].argmax(dim=-1)
+            written = torch.cat([written, best[:, None]], dim=1)
+            ended |= torch.isin(best.cpu(), ends)
+            if ended.all():
+                break
+        texts = [self._until_end(row) for row in written[:, 1:].tolist()]
+        chances: dict[int, float] = {}
+        for text in {text for text in texts if text}:
+            same = [k for k, other in enumerate(texts) if other == text]
+            target = Target("probability", answer=text)
+            found = self._on_scale(lambda ids, same=same: self._decode(ids, question[same]), target)
+            chances |= dict(zip(same, found.tolist(), strict=True))
+        return [Prediction(text, chances.get(k), complete=bool(ended[k])) for k, text in enumerate(texts)]
+
+    def _until_end(self, ids: list[int]) -> str:
+        own = list(itertools.takewhile(lambda token: token not in self._ends, ids))
+        return str(self.tokenizer.decode(own, skip_special_tokens=True)).strip()
+
+    @property
+    def _ends(self) -> set[int]:
+        """Tokens that end an answer."""
+        text = self.model.config.text_config
+        return {token for token in (text.sep_token_id, text.eos_token_id) if token is not None}
 
     def _decode(self, answer: list[int], question: Any) -> Any:
         """Logits ``float[b, answer tokens, words]`` under teacher forcing."""
+        return self._decoded(self._decoder_ids(answer, len(question)), question)
+
+    def _decoded(self, ids: Any, question: Any) -> Any:
+        """Logits ``float[b, tokens, words]`` behind tokens of an answer ``int64[b, tokens]``, the start token first."""
         return self.model.text_decoder(
-            input_ids=self._decoder_ids(answer, len(question)),
+            input_ids=ids,
             encoder_hidden_states=question,
             encoder_attention_mask=question.new_ones(question.shape[:2]).long(),
             use_cache=False,

@@ -30,7 +30,8 @@ class FusionValues:
         players: its players.
         maskers: part → masker.
         encoder: pixel values ``float[b, 3, H, W]`` → what the picture alone decides, one row a picture.
-        score: those rows, ids and attention ``int64[b, tokens]`` → values ``float64[b]``.
+        score: those rows, ids and attention ``int64[b, tokens]`` → values ``float64[b]``, or whatever `pieces` is
+            to give.
         batch_size: coalitions in one call of the model.
 
     Attributes:
@@ -47,7 +48,7 @@ class FusionValues:
         maskers: Mapping[str, Masker],
         *,
         encoder: Callable[[Any], Any],
-        score: Callable[[Any, Any, Any], Floats],
+        score: Callable[[Any, Any, Any], Any],
         batch_size: int,
     ) -> None:
         """Nothing is computed yet."""
@@ -64,14 +65,18 @@ class FusionValues:
 
     def __call__(self, coalitions: Coalitions) -> Floats:
         """``bool[batch, players]`` → ``float64[batch]``."""
+        return np.concatenate([*self.pieces(coalitions), np.zeros(0)])
+
+    def pieces(self, coalitions: Coalitions) -> list[Any]:
+        """What ``score`` gives for each batch of the coalitions, in order."""
         import torch
 
         with torch.inference_mode():
-            pieces = self._chunks.run(len(coalitions), lambda rows: self._run(coalitions[rows]))
+            found = self._chunks.run(len(coalitions), lambda rows: self._run(coalitions[rows]))
         self.batch_size = self._chunks.size
-        return np.concatenate([*pieces, np.zeros(0)])
+        return found
 
-    def _run(self, coalitions: Coalitions) -> Floats:
+    def _run(self, coalitions: Coalitions) -> Any:
         import torch
 
         present = self._players.split(coalitions)

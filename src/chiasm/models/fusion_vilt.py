@@ -8,11 +8,12 @@ and the bottom. Here the patch embeddings are built in order and given as ``imag
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from chiasm.core.coalitions import Coalitions
 from chiasm.core.errors import InvalidInput, ModelError
 from chiasm.core.explanation import Prediction
 from chiasm.core.players import Players
@@ -55,7 +56,7 @@ class ViltAdapter(PairAdapter):
             max_tokens=config.max_position_embeddings,
         )
         self.family = "fusion encoder"
-        self.capabilities = frozenset({"values", "logits", "gradients", "attentions", "hidden_states"})
+        self.capabilities = frozenset({"values", "answers", "logits", "gradients", "attentions", "hidden_states"})
         self.labels = [str(config.id2label[k]) for k in range(config.num_labels)]
 
     @classmethod
@@ -161,6 +162,29 @@ class ViltAdapter(PairAdapter):
         Raises:
             MissingCapability: a masker that this tokenizer cannot carry out.
         """
+
+        def score(embeds: Any, ids: Any, attention: Any) -> Floats:
+            return self.on_scale(self._classify(embeds, ids, attention), target)
+
+        return self._scored(prepared, players, maskers, score, batch_size)
+
+    def answers(
+        self, prepared: Prepared, players: Players, maskers: Mapping[str, Masker], coalitions: Coalitions
+    ) -> list[Prediction]:
+        """The best label of each masked sample."""
+        found = self._scored(prepared, players, maskers, self._classify, None).pieces(coalitions)
+        chances = np.exp(log_softmax(np.concatenate([*found, np.zeros((0, len(self.labels)))])))
+        return [Prediction(self.labels[int(row.argmax())], float(row.max())) for row in chances]
+
+    def _scored(
+        self,
+        prepared: Prepared,
+        players: Players,
+        maskers: Mapping[str, Masker],
+        score: Callable[[Any, Any, Any], Any],
+        batch_size: int | None,
+    ) -> FusionValues:
+        """Masked samples, and what is read off the model on each."""
         state: PairState = prepared.state
         height, width = prepared.contents[state.image].shape[:2]
         config = self.model.config
@@ -169,10 +193,6 @@ class ViltAdapter(PairAdapter):
             config.hidden_size, config.intermediate_size, config.num_attention_heads, length, self.dtype.itemsize
         )
         size = batch_size or weights.auto_batch_size(self.device, one)
-
-        def score(embeds: Any, ids: Any, attention: Any) -> Floats:
-            return self.on_scale(self._classify(embeds, ids, attention), target)
-
         return FusionValues(self, prepared, players, maskers, encoder=self.image_embeds, score=score, batch_size=size)
 
     def image_embeds(self, pixel_values: Any) -> Any:

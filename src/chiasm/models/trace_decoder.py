@@ -21,8 +21,8 @@ from chiasm.modalities.base import ContentMasker, Masker, TokenMasker
 from chiasm.models import compat
 from chiasm.models.decoder_forward import Row
 from chiasm.models.decoder_images import QwenImages, Sight
+from chiasm.models.decoder_rows import State, stack
 from chiasm.models.decoder_scoring import plan, read
-from chiasm.models.decoder_values import State, stack
 from chiasm.models.fusion_values import row_bytes
 from chiasm.models.trace import ReadOut, Slots, Tower, Trace
 from chiasm.models.trace_pictures import arguments, bare, layout_of, merged, token_grid

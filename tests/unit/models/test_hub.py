@@ -33,7 +33,7 @@ def test_a_folder_is_loaded_by_its_model_type(folder):
     assert model.name == folder("llava")
     assert model.family == "decoder"
     assert not model.model.training
-    assert {"values", "logits", "gradients", "attentions", "hidden_states"} == model.capabilities
+    assert {"values", "answers", "logits", "gradients", "attentions", "hidden_states"} == model.capabilities
 
 
 def test_every_decoder_family_is_registered():
