@@ -1,0 +1,168 @@
+"""Intervals by the bootstrap, clustered by sample, of anything that is a function of sums over samples.
+
+Shares, means, ratios of sums, cooperation of parts, information in bits: all of them are functions of sums of columns
+over samples. So one set of resamples serves every figure of an audit: resampled sums are one matrix product, and the
+figures of two strata or of two models, computed from the same resamples, may be subtracted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import binomtest, norm
+
+from chiasm.core.errors import InvalidInput
+
+Floats = NDArray[np.float64]
+#: sums of k columns ``float64[..., k]`` → a figure ``float64[...]``, NaN where it is not defined
+Figure = Callable[[Floats], Floats]
+
+LEVEL: Final = 0.95
+#: numbers of drawn counts that are held at once
+HELD: Final = 4_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """A figure with its uncertainty.
+
+    Attributes:
+        value: the figure.
+        low, high: ends of the 95 % interval; NaN where too few resamples have the figure.
+        n: clusters (samples) that it rests on.
+        replicates: the figure of each resample, ``float64[B]``.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    replicates: Floats
+
+    @property
+    def p_value(self) -> float:
+        """Two-sided probability, by the resamples, of what is no further from 0; at least 2 / (B + 1)."""
+        there = self.replicates[np.isfinite(self.replicates)]
+        if not len(there):
+            return float("nan")
+        tail = min(int((there <= 0).sum()), int((there >= 0).sum()))
+        return min(1.0, 2 * (tail + 1) / (len(there) + 1))
+
+
+class Bootstrap:
+    """Resamples of the clusters of a data set.
+
+    Args:
+        clusters: for each row the cluster that it is drawn with (a sample, a picture), of any type.
+        replicates: how many resamples.
+        seed: of the draws; the same resamples for every figure.
+
+    Raises:
+        InvalidInput: no row, or fewer than 100 resamples.
+    """
+
+    def __init__(self, clusters: ArrayLike, replicates: int = 2000, seed: int = 0) -> None:
+        """Number the clusters."""
+        names, self._cluster = np.unique(np.asarray(clusters), return_inverse=True)
+        self._cluster = self._cluster.ravel()
+        self.n, self.replicates, self._seed = len(names), replicates, seed
+        if not self.n:
+            raise InvalidInput("There is no sample to draw from; an interval needs some.")
+        if replicates < 100:
+            raise InvalidInput(f"{replicates} resamples cannot give the ends of an interval; draw 100 or more.")
+
+    def estimate(self, columns: ArrayLike, figure: Figure, *, share: bool = False) -> Estimate:
+        """A figure with its interval, bias-corrected and accelerated (Efron 1987).
+
+        Args:
+            columns: ``float64[rows, k]``, finite.
+            figure: of sums of the columns.
+            share: the figure is a share, sum of the first column over sum of the second, both counts. Where all or none
+                of the samples have it, resamples know no doubt: the exact (Clopper-Pearson) interval is given.
+
+        Raises:
+            InvalidInput: rows do not match the clusters, or columns are not finite.
+        """
+        sums = self._by_cluster(columns)
+        whole = sums.sum(axis=0)
+        value = float(figure(whole))
+        drawn = figure(self._resampled(sums))
+        used = int((np.abs(sums) > 0).any(axis=1).sum())
+        if share and value in {0.0, 1.0}:
+            exact = binomtest(round(value * used), used).proportion_ci(LEVEL, "exact")
+            return Estimate(value, float(exact.low), float(exact.high), used, drawn)
+        low, high = _ends(value, drawn, figure(whole - sums))
+        return Estimate(value, low, high, used, drawn)
+
+    def _by_cluster(self, columns: ArrayLike) -> Floats:
+        rows = np.asarray(columns, np.float64)
+        if rows.ndim != 2 or len(rows) != len(self._cluster):
+            raise InvalidInput(f"The columns have the shape {list(rows.shape)}; give a row for each of the samples.")
+        if not np.isfinite(rows).all():
+            raise InvalidInput("The columns hold values that are not finite; weigh missing ones with 0.")
+        sums = np.zeros((self.n, rows.shape[1]))
+        np.add.at(sums, self._cluster, rows)
+        return sums
+
+    def _resampled(self, sums: Floats) -> Floats:
+        """Sums of each resample, ``float64[B, k]``."""
+        rng = np.random.default_rng(self._seed)
+        step = max(1, HELD // self.n)
+        chance = np.full(self.n, 1 / self.n)
+        pieces = [
+            rng.multinomial(self.n, chance, size=min(step, self.replicates - start)) @ sums
+            for start in range(0, self.replicates, step)
+        ]
+        return np.asarray(np.concatenate(pieces), np.float64)
+
+
+def _ends(value: float, drawn: Floats, without: Floats) -> tuple[float, float]:
+    """Ends of the BCa interval from the resampled figures and those without each cluster."""
+    there = np.sort(drawn[np.isfinite(drawn)])
+    if len(there) < len(drawn) / 2 or not np.isfinite(value):
+        return float("nan"), float("nan")
+    below = ((there < value).sum() + (there <= value).sum()) / 2 / len(there)
+    bias = float(norm.ppf(np.clip(below, 1 / len(there), 1 - 1 / len(there))))
+    off = without[np.isfinite(without)]
+    off = off.mean() - off
+    spread = float((off**2).sum() ** 1.5)
+    acceleration = float((off**3).sum()) / (6 * spread) if spread > 0 else 0.0
+    ends = []
+    for tail in ((1 - LEVEL) / 2, (1 + LEVEL) / 2):
+        z = bias + float(norm.ppf(tail))
+        ends.append(float(np.quantile(there, norm.cdf(bias + z / (1 - acceleration * z)))))
+    return ends[0], ends[1]
+
+
+def mean_of(values: ArrayLike) -> Floats:
+    """Columns whose `ratio` is the mean of what is finite: values and how many, ``float64[rows, 2]``."""
+    found = np.asarray(values, np.float64)
+    there = np.isfinite(found)
+    return np.stack([np.where(there, found, 0.0), there.astype(np.float64)], axis=-1)
+
+
+def ratio(sums: Floats) -> Floats:
+    """The first of two sums over the second, NaN where that is 0."""
+    top, bottom = sums[..., 0], sums[..., 1]
+    found: Floats = np.divide(top, bottom, out=np.full(np.shape(top), np.nan), where=bottom != 0)
+    return found
+
+
+def difference(figure: Figure, columns: int) -> Figure:
+    """The figure of the first ``columns`` sums less that of the next ``columns``."""
+    return lambda sums: np.asarray(figure(sums[..., :columns]) - figure(sums[..., columns:]), np.float64)
+
+
+def holm(p_values: Sequence[float]) -> Floats:
+    """P-values corrected for their number (Holm 1979); NaN stay NaN and do not count."""
+    from statsmodels.stats.multitest import multipletests
+
+    found = np.asarray(p_values, np.float64)
+    there = np.isfinite(found)
+    if there.any():
+        found[there] = multipletests(found[there], method="holm")[1]
+    return found
