@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from chiasm.core.players import PartPlayers
 
@@ -88,7 +88,8 @@ class Modality(Protocol):
         default_masker: a masker that suits any model.
 
     A modality may also have ``segmenters`` and ``maskers``, mappings from each name to one line on what it does; the
-    command ``chiasm list`` shows them.
+    command ``chiasm list`` shows them. And it may have ``sorts(players, lexicon) -> list[str]``: what sort of unit each
+    player is (a colour word, the upper left), so that audits can say which sorts matter; see `sorts_of`.
     """
 
     @property
@@ -116,3 +117,18 @@ class Modality(Protocol):
         ``truth`` is in the geometry of the raw content (`Sample.truth`); ``placement`` maps it to what the model saw.
         """
         ...
+
+
+def sorts_of(modality: Modality, players: PartPlayers, lexicon: Mapping[str, Sequence[str]] | None = None) -> list[str]:
+    """What sort of unit each player is.
+
+    Args:
+        modality: of the players.
+        players: of one part.
+        lexicon: a user's own sorts → their words, for modalities that have words.
+
+    Returns:
+        A name for each; the label of the player itself where the modality knows no sorts.
+    """
+    own = getattr(modality, "sorts", None)
+    return list(players.labels) if own is None else list(own(players, lexicon))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -82,6 +83,21 @@ class ImageModality:
         """
         return image_masker(spec)
 
+    def sorts(self, players: PartPlayers, lexicon: Mapping[str, Sequence[str]] | None = None) -> list[str]:
+        """In which ninth of the picture the middle of each player lies, e.g. ``"top left"``, ``"middle"``."""
+        del lexicon  # has words alone
+        if not isinstance(players.geometry, Regions):
+            return list(players.labels)
+        label_map = players.geometry.label_map
+        owned = label_map >= 0
+        count = np.maximum(np.bincount(label_map[owned], minlength=len(players)), 1)
+        middles = [
+            np.bincount(label_map[owned], weights=places[owned], minlength=len(players)) / count / size
+            for places, size in zip(np.indices(label_map.shape) + 0.5, label_map.shape, strict=True)
+        ]
+        rows, columns = ((3 * middle).astype(int).clip(0, 2).tolist() for middle in middles)
+        return [_ninth(row, column) for row, column in zip(rows, columns, strict=True)]
+
     def overlap(self, players: PartPlayers, truth: NDArray[Any], placement: Placement) -> NDArray[np.float64]:
         """The share of each player's own pixels that the truth covers.
 
@@ -106,6 +122,12 @@ class ImageModality:
         count = np.bincount(label_map[owned], minlength=len(players))
         hit = np.bincount(label_map[owned & covered], minlength=len(players))
         return np.asarray(hit / np.maximum(count, 1), np.float64)
+
+
+def _ninth(row: int, column: int) -> str:
+    """The name of a ninth of a picture, counted from the top left."""
+    vertical, horizontal = ("top", "", "bottom")[row], ("left", "", "right")[column]
+    return f"{vertical} {horizontal}".strip() or "middle"
 
 
 def _covered(truth: NDArray[Any], placement: Placement, shape: tuple[int, int]) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from chiasm.modalities import text_maskers, text_segmenters
 from chiasm.modalities.base import Context, Masker, Placement
 from chiasm.modalities.text_maskers import Delete, Empty, Neutral, text_masker
 from chiasm.modalities.text_segmenters import CharSpans, text_segmenter
+from chiasm.modalities.word_types import word_types
 
 __all__ = ["TEXT", "CharSpans", "Delete", "Empty", "Neutral", "TextModality"]
 
@@ -82,6 +84,13 @@ class TextModality:
             InvalidInput: its argument cannot be used.
         """
         return text_masker(spec)
+
+    def sorts(self, players: PartPlayers, lexicon: Mapping[str, Sequence[str]] | None = None) -> list[str]:
+        """What sort of word each player is, see `chiasm.modalities.word_types.word_types`."""
+        words = list(players.labels)
+        if isinstance(players.geometry, Spans) and isinstance(players.content, str):  # a label may have a number
+            words = [players.content[start:end] for start, end in players.geometry.bounds.tolist()]
+        return word_types(words, lexicon)
 
     def overlap(self, players: PartPlayers, truth: NDArray[Any], placement: Placement) -> NDArray[np.float64]:
         """The share of each player's characters that the truth covers.
