@@ -9,31 +9,36 @@ from typing import Final
 #: the sort of a word that no list holds
 OTHER: Final = "other"
 
+
+def _listed(words: str) -> tuple[str, ...]:
+    return tuple(words.split())
+
+
 #: sort → its words, in lower case; where a word is in several lists the first counts
 LEXICON: Final[Mapping[str, tuple[str, ...]]] = {
-    "question word": tuple("what which who whom whose where when why how".split()),
-    "negation": tuple("no not none nothing nobody never neither nor without isn't aren't don't doesn't can't".split()),
-    "number": tuple(
+    "question word": _listed("what which who whom whose where when why how"),
+    "negation": _listed("no not none nothing nobody never neither nor without isn't aren't don't doesn't can't"),
+    "number": _listed(
         "zero one two three four five six seven eight nine ten eleven twelve many number count first second third "
-        "half both several".split()
+        "half both several"
     ),
-    "comparison": tuple(
+    "comparison": _listed(
         "more less fewer most least same different equal than bigger larger smaller taller longer shorter biggest "
-        "largest smallest as each every all any some".split()
+        "largest smallest as each every all any some"
     ),
-    "colour": tuple(
+    "colour": _listed(
         "colour color red orange yellow green blue purple violet pink brown black white grey gray gold silver beige "
-        "cyan magenta teal turquoise".split()
+        "cyan magenta teal turquoise"
     ),
-    "place": tuple(
+    "place": _listed(
         "left right above below under over behind front between beside near far top bottom up down middle centre "
-        "center corner inside outside on in at next".split()
+        "center corner inside outside on in at next"
     ),
-    "size": tuple("big large small little tiny huge tall short long wide narrow thick thin size".split()),
-    "function word": tuple(
+    "size": _listed("big large small little tiny huge tall short long wide narrow thick thin size"),
+    "function word": _listed(
         "a an the this that these those there here it its is are was were be been being do does did has have had can "
         "could will would shall should may might must of to for from by with and or but if then so i you he she we "
-        "they them his her their my your our".split()
+        "they them his her their my your our"
     ),
 }
 
