@@ -53,6 +53,56 @@ class Estimate:
         return min(1.0, 2 * (tail + 1) / (len(there) + 1))
 
 
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """Sums of columns over some rows of a data set, as it is, in every resample, and of each cluster alone.
+
+    Sums over two sets of rows may be added, subtracted and put side by side: the resamples are the same.
+
+    Attributes:
+        whole: ``float64[k]``.
+        drawn: ``float64[B, k]``.
+        clusters: numbers of the clusters that these rows are of, ``int[c]``.
+        each: sums of each of these clusters, ``float64[c, k]``.
+    """
+
+    whole: Floats
+    drawn: Floats
+    clusters: NDArray[np.intp]
+    each: Floats
+
+    def rest_of(self, all_rows: Sums) -> Sums:
+        """The sums over the other rows of those that are given."""
+        each = all_rows.each.copy()
+        each[np.searchsorted(all_rows.clusters, self.clusters)] -= self.each
+        return Sums(all_rows.whole - self.whole, all_rows.drawn - self.drawn, all_rows.clusters, each)
+
+    def beside(self, other: Sums) -> Sums:
+        """Columns of these sums, then those of the other."""
+        clusters = np.union1d(self.clusters, other.clusters)
+        each = np.zeros((len(clusters), len(self.whole) + len(other.whole)))
+        each[np.searchsorted(clusters, self.clusters), : len(self.whole)] = self.each
+        each[np.searchsorted(clusters, other.clusters), len(self.whole) :] = other.each
+        whole = np.concatenate([self.whole, other.whole])
+        return Sums(whole, np.concatenate([self.drawn, other.drawn], axis=1), clusters, each)
+
+    def estimate(self, figure: Figure, *, share: bool = False) -> Estimate:
+        """A figure with its interval, bias-corrected and accelerated (Efron 1987).
+
+        Args:
+            figure: of sums of the columns.
+            share: the figure is a share, sum of the first column over sum of the second, both counts. Where all or none
+                of the samples have it, resamples know no doubt: the exact (Clopper-Pearson) interval is given.
+        """
+        value, drawn = float(figure(self.whole)), figure(self.drawn)
+        used = int((np.abs(self.each) > 0).any(axis=1).sum())
+        if share and value in {0.0, 1.0}:
+            exact = binomtest(round(value * used), used).proportion_ci(LEVEL, "exact")
+            return Estimate(value, float(exact.low), float(exact.high), used, drawn)
+        low, high = _ends(value, drawn, figure(self.whole - self.each))
+        return Estimate(value, low, high, used, drawn)
+
+
 class Bootstrap:
     """Resamples of the clusters of a data set.
 
@@ -67,8 +117,8 @@ class Bootstrap:
 
     def __init__(self, clusters: ArrayLike, replicates: int = 2000, seed: int = 0) -> None:
         """Number the clusters."""
-        names, self._cluster = np.unique(np.asarray(clusters), return_inverse=True)
-        self._cluster = self._cluster.ravel()
+        names, which = np.unique(np.asarray(clusters), return_inverse=True)
+        self._cluster = which.ravel()
         self.n, self.replicates, self._seed = len(names), replicates, seed
         if not self.n:
             raise InvalidInput("There is no sample to draw from; an interval needs some.")
@@ -76,48 +126,44 @@ class Bootstrap:
             raise InvalidInput(f"{replicates} resamples cannot give the ends of an interval; draw 100 or more.")
 
     def estimate(self, columns: ArrayLike, figure: Figure, *, share: bool = False) -> Estimate:
-        """A figure with its interval, bias-corrected and accelerated (Efron 1987).
+        """One figure with its interval, see `Sums.estimate`; ``columns`` as for `sums`."""
+        return self.sums([(columns, None)])[0].estimate(figure, share=share)
+
+    def sums(self, several: Sequence[tuple[ArrayLike, NDArray[np.intp] | None]]) -> list[Sums]:
+        """Sums of columns over rows. All are drawn together, which is faster than one after the other.
 
         Args:
-            columns: ``float64[rows, k]``, finite.
-            figure: of sums of the columns.
-            share: the figure is a share, sum of the first column over sum of the second, both counts. Where all or none
-                of the samples have it, resamples know no doubt: the exact (Clopper-Pearson) interval is given.
+            several: columns ``float64[rows, k]``, finite, and which rows count (``None``: all).
 
         Raises:
             InvalidInput: rows do not match the clusters, or columns are not finite.
         """
-        sums = self._by_cluster(columns)
-        whole = sums.sum(axis=0)
-        value = float(figure(whole))
-        drawn = figure(self._resampled(sums))
-        used = int((np.abs(sums) > 0).any(axis=1).sum())
-        if share and value in {0.0, 1.0}:
-            exact = binomtest(round(value * used), used).proportion_ci(LEVEL, "exact")
-            return Estimate(value, float(exact.low), float(exact.high), used, drawn)
-        low, high = _ends(value, drawn, figure(whole - sums))
-        return Estimate(value, low, high, used, drawn)
-
-    def _by_cluster(self, columns: ArrayLike) -> Floats:
-        rows = np.asarray(columns, np.float64)
-        if rows.ndim != 2 or len(rows) != len(self._cluster):
-            raise InvalidInput(f"The columns have the shape {list(rows.shape)}; give a row for each of the samples.")
-        if not np.isfinite(rows).all():
-            raise InvalidInput("The columns hold values that are not finite; weigh missing ones with 0.")
-        sums = np.zeros((self.n, rows.shape[1]))
-        np.add.at(sums, self._cluster, rows)
-        return sums
-
-    def _resampled(self, sums: Floats) -> Floats:
-        """Sums of each resample, ``float64[B, k]``."""
+        grouped = [self._by_cluster(columns, rows) for columns, rows in several]
+        drawn = [np.zeros((self.replicates, each.shape[1])) for _, each in grouped]
         rng = np.random.default_rng(self._seed)
-        step = max(1, HELD // self.n)
-        chance = np.full(self.n, 1 / self.n)
-        pieces = [
-            rng.multinomial(self.n, chance, size=min(step, self.replicates - start)) @ sums
-            for start in range(0, self.replicates, step)
+        chance, step = np.full(self.n, 1 / self.n), max(1, HELD // self.n)
+        for start in range(0, self.replicates, step):
+            piece = slice(start, min(start + step, self.replicates))
+            counts = rng.multinomial(self.n, chance, size=piece.stop - start).astype(np.float64)
+            for (clusters, each), found in zip(grouped, drawn, strict=True):
+                found[piece] = (counts if len(clusters) == self.n else counts[:, clusters]) @ each
+        return [
+            Sums(each.sum(axis=0), found, clusters, each)
+            for (clusters, each), found in zip(grouped, drawn, strict=True)
         ]
-        return np.asarray(np.concatenate(pieces), np.float64)
+
+    def _by_cluster(self, columns: ArrayLike, rows: NDArray[np.intp] | None) -> tuple[NDArray[np.intp], Floats]:
+        """The clusters of these rows, in order, and their sums."""
+        values = np.asarray(columns, np.float64)
+        if values.ndim != 2 or len(values) != len(self._cluster):
+            raise InvalidInput(f"The columns have the shape {list(values.shape)}; give a row for each of the samples.")
+        if not np.isfinite(values).all():
+            raise InvalidInput("The columns hold values that are not finite; weigh missing ones with 0.")
+        chosen = slice(None) if rows is None else rows
+        clusters, which = np.unique(self._cluster[chosen], return_inverse=True)
+        each = np.zeros((len(clusters), values.shape[1]))
+        np.add.at(each, which.ravel(), values[chosen])
+        return clusters, each
 
 
 def _ends(value: float, drawn: Floats, without: Floats) -> tuple[float, float]:

@@ -83,6 +83,29 @@ def test_memory_does_not_grow_with_the_samples(monkeypatch: pytest.MonkeyPatch) 
     assert pieces.replicates == pytest.approx(whole.replicates)
 
 
+def test_sums_of_some_rows_and_of_the_rest_are_those_of_all() -> None:
+    rng = np.random.default_rng(3)
+    values, clusters = mean_of(rng.normal(size=60)), rng.integers(0, 20, 60)
+    some, rest = np.arange(60)[:25], np.arange(60)[25:]
+    draws = Bootstrap(clusters, 300)
+    whole, first, second = draws.sums([(values, None), (values, some), (values, rest)])
+    left = first.rest_of(whole)
+    assert left.drawn == pytest.approx(second.drawn)
+    assert left.estimate(ratio).value == pytest.approx(second.estimate(ratio).value)
+    both = first.beside(second).estimate(difference(ratio, 2))
+    assert both.replicates == pytest.approx(ratio(first.drawn) - ratio(second.drawn))
+    masked = draws.estimate(
+        np.concatenate([mask_rows(values, some), mask_rows(values, rest)], axis=1), difference(ratio, 2)
+    )
+    assert (both.low, both.high) == pytest.approx((masked.low, masked.high))
+
+
+def mask_rows(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    found = np.zeros_like(values)
+    found[rows] = values[rows]
+    return found
+
+
 def test_holm_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03, float("nan")]) == pytest.approx([0.03, 0.06, 0.06, np.nan], nan_ok=True)
 
