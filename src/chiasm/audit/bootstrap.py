@@ -8,12 +8,12 @@ figures of two strata or of two models, computed from the same resamples, may be
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binomtest, norm
+from scipy.stats import binomtest, norm, t
 
 from chiasm.core.errors import InvalidInput
 
@@ -45,12 +45,18 @@ class Estimate:
 
     @property
     def p_value(self) -> float:
-        """Two-sided probability, by the resamples, of what is no further from 0; at least 2 / (B + 1)."""
+        """Two-sided probability of what is no nearer to 0, were the truth 0: Student's t with the resamples' error.
+
+        Counting resamples beyond 0 could not go below 2 / B, too much to survive a correction for many figures. Where
+        all resamples are equal, and not 0, the sign of every sample is the same: the sign test's 2 / 2ⁿ.
+        """
         there = self.replicates[np.isfinite(self.replicates)]
-        if not len(there):
+        if len(there) < 2 or self.n < 2 or not np.isfinite(self.value):
             return float("nan")
-        tail = min(int((there <= 0).sum()), int((there >= 0).sum()))
-        return min(1.0, 2 * (tail + 1) / (len(there) + 1))
+        error = float(there.std(ddof=1))
+        if error <= 1e-12 * abs(self.value):
+            return min(1.0, 2.0 * 0.5**self.n) if self.value else 1.0
+        return float(2 * t.sf(abs(self.value) / error, self.n - 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +91,10 @@ class Sums:
         each[np.searchsorted(clusters, other.clusters), len(self.whole) :] = other.each
         whole = np.concatenate([self.whole, other.whole])
         return Sums(whole, np.concatenate([self.drawn, other.drawn], axis=1), clusters, each)
+
+    def fewer(self, replicates: int | None) -> Sums:
+        """The same with the first so many resamples; ``None`` for all."""
+        return self if replicates is None else replace(self, drawn=self.drawn[:replicates])
 
     def estimate(self, figure: Figure, *, share: bool = False) -> Estimate:
         """A figure with its interval, bias-corrected and accelerated (Efron 1987).
@@ -198,9 +208,18 @@ def ratio(sums: Floats) -> Floats:
     return found
 
 
-def difference(figure: Figure, columns: int) -> Figure:
-    """The figure of the first ``columns`` sums less that of the next ``columns``."""
-    return lambda sums: np.asarray(figure(sums[..., :columns]) - figure(sums[..., columns:]), np.float64)
+def difference(first: Figure, columns: int, second: Figure | None = None) -> Figure:
+    """A figure of the first ``columns`` sums less a figure of the sums behind them, by default the same one.
+
+    What two equal figures differ by in the last digits is 0.
+    """
+    other = second or first
+
+    def between(sums: Floats) -> Floats:
+        a, b = first(sums[..., :columns]), other(sums[..., columns:])
+        return np.where(np.isclose(a, b, rtol=1e-12, atol=1e-15), 0.0, a - b)
+
+    return between
 
 
 def holm(p_values: Sequence[float]) -> Floats:

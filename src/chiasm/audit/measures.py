@@ -34,6 +34,7 @@ class Measure:
         unit: what it is counted in; ``"share"`` and ``"bits"`` begin at 0.
         source: where it comes from.
         counts: it is a share of samples that each have it or not.
+        compared: strata are compared by it.
         replicates: resamples that a costly figure is content with.
     """
 
@@ -44,6 +45,7 @@ class Measure:
     unit: Unit
     source: str
     counts: bool = False
+    compared: bool = True
     replicates: int | None = None
 
 
@@ -162,7 +164,8 @@ def _sorts(table: Table) -> Iterator[Measure]:
         for sort in table.sorts(part):
             line = f"share of the {part}'s synergy that units of the sort '{sort}' carry, where there are any"
             name = f"{part}_synergy_of_{sort.replace(' ', '_')}"
-            yield _mean(name, line, table.synergy_of(part, sort), "share", "Chiasm")
+            columns = mean_of(table.synergy_of(part, sort))
+            yield Measure(name, line, columns, ratio, "share", "Chiasm", compared=False)
 
 
 def _information(table: Table) -> Iterator[Measure]:
@@ -182,7 +185,7 @@ def _information(table: Table) -> Iterator[Measure]:
         for name, (line, atom) in atoms.items():
             figure = _Decomposition(places, known, atom)
             source = "PID, Bertschinger et al. 2014"
-            yield Measure(f"{prefix}{name}", line, columns, figure, "bits", source, replicates=200)
+            yield Measure(f"{prefix}{name}", line, columns, figure, "bits", source, compared=False, replicates=200)
 
 
 #: different answers that are told apart in the table of a decomposition; rarer ones count as one

@@ -73,6 +73,8 @@ def test_the_p_value_is_small_for_a_sure_difference_and_uniform_without_one() ->
         under_null.append(Bootstrap(np.arange(60), 400, seed).estimate(columns, difference(ratio, 2)).p_value)
     assert 0.02 <= np.mean(np.array(under_null) <= 0.05) <= 0.08
     assert np.mean(under_null) == pytest.approx(0.5, abs=0.05)
+    certain = np.concatenate([mean_of(np.ones(8)), mean_of(np.zeros(8))], axis=1)
+    assert Bootstrap(np.arange(8)).estimate(certain, difference(ratio, 2)).p_value == pytest.approx(2 / 2**8)
 
 
 def test_memory_does_not_grow_with_the_samples(monkeypatch: pytest.MonkeyPatch) -> None:
