@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chiasm.core.coalitions import Coalitions, keys
 from chiasm.core.errors import InvalidInput, MissingCapability
@@ -31,8 +32,9 @@ def check_metric(metric: Metric, *, seed: int = 0) -> None:
     ``coalitions`` (shape and type), ``asks in advance`` (a score computes no value that was not announced, unless the
     metric explains again), ``range``, ``same score`` (twice the same for the same explanation and seed; the
     explanation is left as it was), ``player order`` (players written in another order within their parts, scores the
-    same), ``constant`` (explanations of one value give a score, or NaN with a note), ``not a number`` (NaN is
-    refused), ``single player`` (parts of one player are judged or refused in words).
+    same), ``ties`` (the same, where players have equal values), ``constant`` (explanations of one value give a score,
+    or NaN with a note), ``not a number`` (NaN is refused), ``single player`` (parts of one player are judged or refused
+    in words).
 
     A metric that needs a twin or a model is checked for ``about`` alone.
 
@@ -56,6 +58,7 @@ def check_metric(metric: Metric, *, seed: int = 0) -> None:
     if "again" in metric.about.needs:
         return  # what follows is scored with explanations that no method made
     check.player_order()
+    check.ties()
     check.constant()
     check.not_a_number()
     check.single_player()
@@ -83,7 +86,7 @@ class _Check:
         if empty or not about.low < about.high:
             raise self.fail("about", f"empty: {', '.join(empty) or 'none'}; range {about.low} to {about.high}")
 
-    def game(self, order: np.ndarray[tuple[int], np.dtype[np.intp]] | None = None) -> Game:
+    def game(self, order: NDArray[np.intp] | None = None) -> Game:
         """The game, its players written in some order."""
         n = self.known.n
         place = np.arange(n) if order is None else order
@@ -143,12 +146,32 @@ class _Check:
         rng = np.random.default_rng(self.seed)
         order = np.concatenate([rng.permutation(5), 5 + rng.permutation(3)])
         game, other = self.game(), self.game(order)
-        shares = {name: np.linspace(1, 0, size) for name, size in _PARTS.items()}
-        moved = dict(zip(shares, np.split(np.concatenate(list(shares.values()))[order], [5]), strict=True))
-        first = self.metric.score(self.case(self.explanation(game), game, shares))
-        second = self.metric.score(self.case(self.explanation(other), other, moved))
+        self._alike("player order", [(game, self.explanation(game)), (other, self.explanation(other))], order)
+
+    def ties(self) -> None:
+        """Of two equal players none comes first by where it stands; written backwards, all else is the same.
+
+        Two of one part, so that a mean over the orders of ties that come with their reverses is exact.
+        """
+        order = np.array([4, 3, 2, 1, 0, 7, 6, 5])
+        game, other = self.game(), self.game(order)
+        tied, moved = random(game.players, self.seed), random(other.players, self.seed)
+        tied.single[:] = [9, 9, 4, 3, 0, 8, 2, 1]
+        moved.single[:] = tied.single[order]
+        if tied.pair is not None and moved.pair is not None:
+            moved.pair[:] = tied.pair[np.ix_(order, order)]
+        self._alike("ties", [(game, tied), (other, moved)], order)
+
+    def _alike(self, name: str, pairs: list[tuple[Game, Explanation]], order: NDArray[np.intp]) -> None:
+        """The score of an explanation, and of the same one with its players written in another order."""
+        shares = {part: np.linspace(1, 0, size) for part, size in _PARTS.items()}
+        there = dict(zip(shares, np.split(np.concatenate(list(shares.values()))[order], [5]), strict=True))
+        first, second = (
+            self.metric.score(self.case(explanation, game, truth))
+            for (game, explanation), truth in zip(pairs, (shares, there), strict=True)
+        )
         if not _same(first, second, self._tolerance(first, second)):
-            raise self.fail("player order", f"{dict(first.values)} and, reordered, {dict(second.values)}")
+            raise self.fail(name, f"{dict(first.values)} and, reordered, {dict(second.values)}")
 
     def _tolerance(self, *scores: Score) -> float:
         """Metrics that draw coalitions by player may differ by their own errors."""

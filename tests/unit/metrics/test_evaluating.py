@@ -130,7 +130,24 @@ class _TooLarge(_Bad):
         return Score({"v": 7.0})
 
 
-@pytest.mark.parametrize(("metric", "failed"), [(_Bad, "player order"), (_Unannounced, "asks"), (_TooLarge, "range")])
+class _FirstOfEqual(_Bad):
+    """Shapley values have no ties in the kit's game; where there are some, the first player is taken."""
+
+    about = replace(_Bad.about, name="first", low=-9, high=9)
+
+    def score(self, case):
+        top = [case.game.players.slices[part].start + case.explanation.values[part].argmax() for part in case.parts]
+        return Score({"v": case.game(np.isin(np.arange(case.game.n), top)[None])[0]})
+
+    def coalitions(self, case):
+        top = [case.game.players.slices[part].start + case.explanation.values[part].argmax() for part in case.parts]
+        return np.isin(np.arange(case.game.n), top)[None]
+
+
+@pytest.mark.parametrize(
+    ("metric", "failed"),
+    [(_FirstOfEqual, "ties"), (_Bad, "player order"), (_Unannounced, "asks"), (_TooLarge, "range")],
+)
 def test_the_kit_sees_what_is_wrong(metric, failed):
     with pytest.raises(ConformanceError, match=failed):
         check_metric(metric())
