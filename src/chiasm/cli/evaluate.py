@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -16,8 +17,12 @@ if TYPE_CHECKING:
 
     from chiasm.core.explanation import Explanation
     from chiasm.core.sample import Sample
+    from chiasm.metrics.baselines import BaselineScores
     from chiasm.metrics.scores import Scores
+    from chiasm.models.base import Adapter
 
+AS_GIVEN: Final = "as explained"
+"""Name of the baseline that is used unless others are asked for too."""
 Files = Annotated[
     list[Path], typer.Argument(metavar="EXPLANATION.json…", help="What chiasm explain --out FILE.json wrote.")
 ]
@@ -34,6 +39,10 @@ Metrics = Annotated[
     typer.Option(metavar="A,B", help="Metrics to take; by default all cheap ones. See: chiasm list metrics."),
 ]
 Controls = Annotated[bool, typer.Option(help="Score oracle, reversed oracle and random explanations as well.")]
+Baselines = Annotated[
+    list[str] | None,
+    typer.Option("--baseline", metavar="MASKERS", help="Score once more with players hidden so (as --masker); repeat."),
+]
 Twin = Annotated[str | None, typer.Option(help="A model of the same form trained on other labels.")]
 Seed = Annotated[int, typer.Option(help="Seed of metrics and controls, and of a generated data set.")]
 Out = Annotated[str | None, typer.Option("--out", "-o", metavar="FILE.json", help="Write all scores.")]
@@ -56,6 +65,7 @@ def evaluate(
     controls: Controls = True,
     players: PlayersGiven = None,
     masker: MaskersGiven = None,
+    baseline: Baselines = None,
     twin: Twin = None,
     seed: Seed = 0,
     batch_size: BatchSize = None,
@@ -80,33 +90,62 @@ def evaluate(
     from chiasm.cli.progress import Bar
     from chiasm.cli.terminal import stdout
     from chiasm.metrics import metrics as known
-    from chiasm.metrics.evaluate import evaluate as score
     from chiasm.models.hub import load
 
     for metric in chosen or ():
         known.get(metric)  # a wrong name is refused before the model is loaded
     given = {"device": device, "dtype": dtype}
     options: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    hidden_by = {AS_GIVEN: masker, **{name: name for name in baseline or ()}}
     with Bar(quiet=quiet) as bar:
         bar(0, None, f"loading {name}")
-        scores = score(
-            load(name, **options),
+        adapter = load(name, **options)
+        other = None if twin is None else load(twin, **options)
+        found = _scored(
+            adapter,
             sample,
             explanations,
+            hidden_by,
             metrics=chosen,
             controls=controls,
             players=players,
-            maskers=masker,
             seed=seed,
             batch_size=batch_size,
             cache=cache,
-            twin=None if twin is None else load(twin, **options),
+            twin=other,
             progress=bar,
         )
-    if not quiet:
-        show(scores, stdout())
-    if out is not None:
-        typer.echo(str(scores.save(out)))
+    _tell(found, None if quiet else stdout(), out)
+
+
+def _scored(
+    adapter: Adapter,
+    sample: Sample,
+    explanations: dict[str, Explanation],
+    hidden_by: dict[str, str | None],
+    **options: Any,
+) -> BaselineScores:
+    """Scores under each baseline, its maskers as ``--masker`` takes them; ``None``: as the explanations were made."""
+    from chiasm.explainers.remembering import masker_objects
+    from chiasm.metrics.baselines import BaselineScores
+    from chiasm.metrics.evaluate import evaluate as score
+
+    for maskers in hidden_by.values():
+        masker_objects(adapter, sample, maskers)  # a wrong name is refused before anything is computed
+    found = {
+        name: score(adapter, sample, explanations, maskers=maskers, **options) for name, maskers in hidden_by.items()
+    }
+    return BaselineScores(found)
+
+
+def _tell(scores: BaselineScores, console: Console | None, out: str | None) -> None:
+    """Show the scores, those of other baselines below, and write each set: ``out``, then ``….baseline-1.json``, …"""
+    if console is not None:
+        show(scores.by_baseline[AS_GIVEN], console)
+        if len(scores.by_baseline) > 1:
+            show_baselines(scores, console)
+    for place, one in enumerate(scores.by_baseline.values() if out is not None else ()):
+        typer.echo(str(one.save(Path(str(out)).with_suffix(f".baseline-{place}.json" if place else ".json"))))
 
 
 def _check_out(out: str | None) -> None:
@@ -171,6 +210,32 @@ def show(scores: Scores, console: Console) -> None:
     console.print(Text(words, style="dim"))
     for note in [*scores.notes, *_remarks(scores)]:
         console.print(Text(f"note: {safe(note)}", style="dim"))
+
+
+def show_baselines(scores: BaselineScores, console: Console) -> None:
+    """What other baselines make of the scores: a metric a line, an explanation a column."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from chiasm.cli.terminal import safe
+
+    first = next(iter(scores.by_baseline.values()))
+    shown = [row.explanation for row in first.rows if row.metric == first.metrics[0] and not row.control]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("metric", no_wrap=True, style="bold")
+    for name in (*shown, "ranks agree"):
+        table.add_column(safe(name), justify="right", overflow="fold")
+    for metric in first.metrics:
+        cells = [" → ".join(_cell(value) for value in scores.values(name, metric).values()) for name in shown]
+        table.add_row(Text(metric), *(Text(cell) for cell in cells), Text(_cell(scores.rank_agreement(metric))))
+    console.print(Text(safe(f"\nHidden in other ways: {' → '.join(scores.by_baseline)}")))
+    console.print(table)
+    words = "ranks agree: mean Spearman correlation of the scores of all explanations, controls among them; 1: the same"
+    console.print(Text(words, style="dim"))
+
+
+def _cell(value: float) -> str:
+    return f"{value:.3f}".replace("-", "−") if math.isfinite(value) else "–"
 
 
 def _remarks(scores: Scores) -> list[str]:

@@ -113,6 +113,27 @@ def test_command(sample, explanation, tmp_path):
     assert plain["one", "f_syn"].value == pytest.approx(found["one", "f_syn"].value, abs=1e-4)
 
 
+def test_command_with_other_baselines(sample, explanation, tmp_path):
+    file, out = explanation.save(tmp_path / "one.json"), tmp_path / "scores.json"
+    folder = cx.export([sample], tmp_path / "data")
+    line = ["evaluate", str(file), "--dataset", str(folder), "--metrics", "srg,pointing_game", "-o", str(out)]
+    shown = CliRunner().invoke(app, [*line, "--baseline", "grey,attention", "--baseline", "blur:8,attention"])
+    assert shown.exit_code == 0, shown.output
+    assert "Hidden in other ways: as explained → grey,attention → blur:8,attention" in shown.output
+    each = [
+        Scores.load(tmp_path / name) for name in ("scores.json", "scores.baseline-1.json", "scores.baseline-2.json")
+    ]
+    assert [scores.about["maskers"]["image"] for scores in each] == ["mean", "grey", "blur:8"]
+    srg = [scores["one", "srg"].value for scores in each]
+    assert len(set(srg)) == 3
+    assert " → ".join(f"{value:.3f}" for value in srg) in shown.output
+    assert len({scores["one", "pointing_game"].value for scores in each}) == 1  # it asks for no values
+    shown = CliRunner().invoke(app, [*line, "--baseline", "gray,attention"])
+    assert shown.exit_code == 2
+    assert "gray" in shown.output
+    assert "values computed" not in shown.output
+
+
 def test_command_refuses(tmp_path, explanation):
     file = str(explanation.save(tmp_path / "one.json"))
     for line, words in (
