@@ -119,7 +119,12 @@ def evaluate(
         requested=game.counts.requested,
         computed=match.game.counts.computed,
         seconds=time.perf_counter() - started,
-        notes=(*match.notes, *recall.notes, *_missing_truth(plan.truth, controls=controls)),
+        notes=(
+            *match.notes,
+            *recall.notes,
+            *_of_another_model(named, adapter),
+            *_missing_truth(plan.truth, controls=controls),
+        ),
     )
 
 
@@ -330,6 +335,16 @@ def _same_target(named: Mapping[str, Explanation], match: ModelGame, *, given: b
                     f"{name!r} explains {explanation.provenance.target}; the game gives {match.target.describe()}. "
                     f"Evaluate explanations of one target together."
                 )
+
+
+def _of_another_model(named: Mapping[str, Explanation], adapter: Adapter) -> list[str]:
+    """Explanations that were made for another model than the one that judges them: allowed, and told."""
+    found = []
+    for name, explanation in named.items():
+        told = explanation.provenance
+        if told.fingerprint and adapter.fingerprint and told.fingerprint != adapter.fingerprint:
+            found.append(f"{name} explains {told.model} (other weights or settings); the scores are by {adapter.name}")
+    return found
 
 
 def _about(adapter: Adapter, sample: Sample, match: ModelGame) -> dict[str, Any]:

@@ -93,6 +93,12 @@ def test_what_was_held_fixed_stays_fixed(model, sample):
     assert np.isfinite(found["exact SII", "srg"].value)
 
 
+def test_an_explanation_of_another_model_is_judged_and_told(sample, explanation):
+    found = cx.evaluate("zoo:qwen-shapes", sample, explanation, metrics=["pointing_game"], controls=False)
+    (note,) = found.notes
+    assert note == "exact SII explains zoo:llava-shapes (other weights or settings); the scores are by zoo:qwen-shapes"
+
+
 def test_command(sample, explanation, tmp_path):
     file, out = explanation.save(tmp_path / "one.json"), tmp_path / "scores.json"
     folder = cx.export([sample], tmp_path / "data")
