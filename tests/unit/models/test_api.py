@@ -18,8 +18,8 @@ import uvicorn
 import chiasm as cx
 from chiasm.core.errors import BudgetSpent, InvalidInput, MissingCapability, ModelError
 from chiasm.models.games import make_game
-from chiasm.models.remote.readings import bound_outside, given_answer
-from chiasm.models.remote.wire import Key, check_url, find_key
+from chiasm.models.remote.logprobs import bound_outside, given_answer
+from chiasm.models.remote.keys import Key, check_url, find_key
 from chiasm.serve.app import make_app
 
 SECRET = "sk-very-secret-0123456789"  # noqa: S105 - of nobody
@@ -118,7 +118,7 @@ def sample():
 
 
 def remote(url, **options):
-    return cx.load("openai:shapes", **{"base_url": url, "cache": False, "pause": 0.01, **options})
+    return cx.load("openai:shapes", **{"base_url": url, "cache": False, "pause": 0.01, "check": False, **options})
 
 
 @pytest.mark.parametrize("reading", ["prompt", "first"])

@@ -8,10 +8,13 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from chiasm.core.errors import InvalidInput
 from chiasm.core.sample import Sample
+from chiasm.modalities.base import Context, Placement
 
 _PNG = "data:image/png;base64,"
 _MOST_PIXELS = 50_000_000
@@ -29,6 +32,15 @@ def content_of(order: Sequence[tuple[str, str]], contents: Mapping[str, Any]) ->
             url = _PNG + base64.b64encode(buffer.getvalue()).decode()
             found.append({"type": "image_url", "image_url": {"url": url}})
     return found
+
+
+def shrunk(picture: NDArray[np.uint8], longest: int) -> tuple[NDArray[np.uint8], Context]:
+    """A picture whose longest side is at most so many pixels, and how it lies in the given one."""
+    height, width = picture.shape[:2]
+    scale = min(1.0, longest / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    seen = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC)) if scale < 1 else picture
+    return seen, Context(placement=Placement((size[0] / width, size[1] / height)))
 
 
 def sample_of(content: Any) -> Sample:

@@ -6,152 +6,26 @@ One connection a request: an answer that comes late or twice can never be taken 
 from __future__ import annotations
 
 import json
-import os
-import sqlite3
-import stat
 import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
 from chiasm.core.content import digest
 from chiasm.core.errors import BudgetSpent, InvalidInput, ModelError
+from chiasm.models.remote.keys import LOOPBACK, Key
+from chiasm.models.remote.memory import Answers
+from chiasm.models.remote.prices import Price
 
 #: statuses after which the same request may well succeed
 _AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _LONGEST_WAIT = 120.0
-_FILE = "chiasm-answers.sqlite"
-
-
-class Key:
-    """An API key that is never shown, copied to a file or pickled.
-
-    Args:
-        secret: the key.
-
-    Raises:
-        InvalidInput: it cannot stand in a header. The message does not hold it.
-    """
-
-    def __init__(self, secret: str) -> None:
-        """Check the characters."""
-        if not secret or not secret.isascii() or not secret.isprintable() or " " in secret:
-            raise InvalidInput("The API key is empty or holds spaces or unprintable characters; check where it is set.")
-        self._secret = secret
-
-    def __repr__(self) -> str:
-        """Nothing of the key."""
-        return "Key(***)"
-
-    def __reduce__(self) -> NoReturn:
-        """Refuse to be pickled."""
-        raise TypeError("An API key is never pickled.")
-
-    def header(self) -> str:
-        """The value of the Authorization header."""
-        return f"Bearer {self._secret}"
-
-    def hide(self, thing: Any) -> Any:
-        """Whatever a server said, without the key: some repeat it in their errors."""
-        if isinstance(thing, str):
-            return thing.replace(self._secret, "***")
-        if isinstance(thing, list):
-            return [self.hide(item) for item in thing]
-        if isinstance(thing, dict):
-            return {self.hide(name): self.hide(item) for name, item in thing.items()}
-        return thing
-
-
-def find_key(host: str, key_env: str | None, key_file: str | Path | None) -> Key | None:
-    """The key for a server, from the environment or a file that nobody else may read.
-
-    ``OPENAI_API_KEY`` goes to api.openai.com alone; any other server gets ``CHIASM_API_KEY``, unless another variable
-    or file is named.
-
-    Raises:
-        InvalidInput: a variable that is not set, or a file that others may read.
-    """
-    if key_file is not None:
-        path = Path(key_file).expanduser()
-        try:
-            mode = path.stat().st_mode
-            if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise InvalidInput(f"Others may read the key file {str(path)!r}; run: chmod 600 {path}")
-            return Key(path.read_text(encoding="utf-8").strip())
-        except (OSError, UnicodeDecodeError) as error:
-            raise InvalidInput(f"The key file {str(path)!r} cannot be read: {type(error).__name__}.") from None
-    name = key_env or ("OPENAI_API_KEY" if host == "api.openai.com" else "CHIASM_API_KEY")
-    secret = os.environ.get(name, "").strip()
-    if not secret and (key_env or host == "api.openai.com"):
-        raise InvalidInput(f"The environment variable {name} holds no API key; set it, or name a file by key_file.")
-    return Key(secret) if secret else None
-
-
-def check_url(url: str, *, allow_http: bool) -> str:
-    """A base URL without its last slash.
-
-    Raises:
-        InvalidInput: another scheme than https (http to this machine, or where it is allowed), a user, a query.
-    """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InvalidInput("The base URL must begin with https:// (or http:// for this machine) and name a host.")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise InvalidInput(
-            "The base URL holds a user, a query or a fragment; keys come from the environment or a file."
-        )
-    if parts.scheme == "http" and parts.hostname not in _LOOPBACK and not allow_http:
-        raise InvalidInput(
-            f"http:// to {parts.hostname!r} would send pictures and key readable by anybody on the way; use https://, "
-            f"or say allow_http=True."
-        )
-    return url.rstrip("/")
-
-
-class Answers:
-    """Answers of servers on disk, each written the moment it arrives; in memory alone without a folder."""
-
-    def __init__(self, folder: Path | None) -> None:
-        """Open or make the file, readable by its owner alone."""
-        self._known: dict[str, Any] = {}
-        self._lock = threading.Lock()
-        self._db: sqlite3.Connection | None = None
-        if folder is not None:
-            try:
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                path = folder / _FILE
-                os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-                self._db = sqlite3.connect(path, timeout=10.0, isolation_level=None, check_same_thread=False)
-                self._db.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL)")
-            except (OSError, sqlite3.Error) as error:
-                raise ModelError(
-                    f"Answers cannot be remembered in {str(folder)!r} ({error}), so they would be paid for twice. Give "
-                    f"another folder, or cache=False."
-                ) from error
-
-    def get(self, key: str) -> Any:
-        """An answer, or ``None``."""
-        with self._lock:
-            if key not in self._known and self._db is not None:
-                row = self._db.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
-                if row is not None:
-                    self._known[key] = json.loads(row[0])
-            return self._known.get(key)
-
-    def put(self, key: str, answer: Any) -> None:
-        """Remember an answer."""
-        with self._lock:
-            self._known[key] = answer
-            if self._db is not None:
-                self._db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, json.dumps(answer)))
 
 
 @dataclass(frozen=True)
@@ -165,6 +39,8 @@ class Manners:
         retries: further tries of a request that failed.
         pause: seconds before the second try; doubled before each further one, unless the server says how long to wait.
         max_requests: hard cap on requests sent, further tries included; ``None`` for none.
+        max_cost: hard cap on what they cost, by the price table; for requests on the way the dearest one so far is set
+            aside, so that the cap can be passed by no more than the first requests that are sent together.
         max_bytes: longest response.
     """
 
@@ -174,7 +50,24 @@ class Manners:
     retries: int = 6
     pause: float = 0.5
     max_requests: int | None = None
+    max_cost: float | None = None
     max_bytes: int = 8 << 20
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be kept.
+
+        Raises:
+            InvalidInput: a number that is none, or out of range.
+        """
+        least = {"concurrency": 1, "retries": 0, "pause": 0, "max_requests": 0, "max_cost": 0, "max_bytes": 1}
+        for name, value in vars(self).items():
+            if value is None and name in ("per_minute", "max_requests", "max_cost"):
+                continue
+            whole = name in ("concurrency", "retries", "max_requests", "max_bytes")
+            if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+                raise InvalidInput(f"{name} is {value!r}; give a {'whole ' if whole else ''}number.")
+            if not value >= least.get(name, 1e-9) or value == float("inf"):
+                raise InvalidInput(f"{name} is {value!r}; give at least {least.get(name, 'a little more than 0')}.")
 
 
 class _Failed(Exception):
@@ -193,32 +86,46 @@ class Server:
         key: or ``None``.
         manners: see there.
         answers: what is known already.
+        price: what requests cost, where it is known.
 
     Attributes:
         sent: requests sent, further tries included.
         answered: requests answered.
+        remembered: requests that were not sent, as their answers were known.
         tokens: prompt and completion tokens that the server counted.
+        spent: what they cost.
         identity: model and system fingerprint of the answers so far.
     """
 
-    def __init__(self, base_url: str, key: Key | None, manners: Manners, answers: Answers) -> None:
+    def __init__(
+        self, base_url: str, key: Key | None, manners: Manners, answers: Answers, price: Price | None = None
+    ) -> None:
         """Nothing is sent yet."""
-        self.base_url, self.manners, self.answers = base_url, manners, answers
+        if manners.max_cost is not None and price is None:
+            raise InvalidInput("max_cost needs prices; name a table: prices='prices.yaml'.")
+        self.base_url, self.manners, self.answers, self.price = base_url, manners, answers, price
         self._key, self._lock = key, threading.Lock()
         self._next = 0.0
-        self.sent = self.answered = 0
+        self.sent = self.answered = self.remembered = 0
         self.tokens = [0, 0]
+        self.spent = 0.0
+        self._dearest, self._on_the_way = 0.0, 0
         self.identity: str | None = None
 
-    def ask_all(self, bodies: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    def ask_all(self, bodies: Sequence[dict[str, Any]], again: int = 0) -> list[dict[str, Any]]:
         """Answers to some requests, in their order; equal ones are sent once.
 
+        Args:
+            bodies: the requests.
+            again: a number that sets requests apart from equal ones that were sent before.
+
         Raises:
-            BudgetSpent: the cap is reached; what was on its way is remembered.
+            BudgetSpent: a cap is reached; what was on its way is remembered.
             ModelError: the server refuses, fails for good, or is another model than before.
         """
-        names = [digest([self.base_url, body]) for body in bodies]
+        names = [digest([self.base_url, body, *([again] if again else [])]) for body in bodies]
         wanted = {name: body for name, body in zip(names, bodies, strict=True) if self.answers.get(name) is None}
+        self.remembered += len(set(names)) - len(wanted)
         with ThreadPoolExecutor(self.manners.concurrency) as pool:
             coming = [pool.submit(self._ask, name, body) for name, body in wanted.items()]
         for one in coming:  # all have ended: the first error is raised when nothing is on its way any more
@@ -227,6 +134,17 @@ class Server:
         for answer in found:
             self._same(answer)
         return found
+
+    def told(self) -> str:
+        """What was sent and what it cost, in one sentence."""
+        said = f"{self.sent:,} requests were sent and {self.answered:,} answered"
+        if self.remembered:
+            said += f"; {self.remembered:,} answers were remembered"
+        if any(self.tokens):
+            said += f"; {self.tokens[0]:,} prompt tokens and {self.tokens[1]:,} answer tokens"
+        if self.price is not None:
+            said += f", {self.price.say(self.spent)} by the price table"
+        return said
 
     def _same(self, answer: dict[str, Any]) -> None:
         """Refuse an answer of another model than the ones before."""
@@ -252,24 +170,39 @@ class Server:
                 pause = error.wait if error.wait is not None else self.manners.pause * 2.0**attempt
                 time.sleep(min(pause, _LONGEST_WAIT))
             else:
-                with self._lock:
-                    self.answered += 1
-                    usage = answer.get("usage")
-                    for k, field in enumerate(("prompt_tokens", "completion_tokens")):
-                        count = usage.get(field) if isinstance(usage, dict) else None
-                        self.tokens[k] += count if isinstance(count, int) else 0
-                self.answers.put(name, answer)
+                self._count(answer)
+                self.answers.put(name, answer, self.base_url, str(body.get("model", "")))
                 return
+            finally:
+                with self._lock:
+                    self._on_the_way -= 1
+
+    def _count(self, answer: dict[str, Any]) -> None:
+        """Tokens and cost of an answer."""
+        usage = answer.get("usage")
+        counts = [usage.get(f) if isinstance(usage, dict) else None for f in ("prompt_tokens", "completion_tokens")]
+        prompt, completion = (n if isinstance(n, int) and not isinstance(n, bool) and n >= 0 else 0 for n in counts)
+        with self._lock:
+            self.answered += 1
+            self.tokens = [self.tokens[0] + prompt, self.tokens[1] + completion]
+            if self.price is not None:
+                cost = self.price.of(prompt, completion)
+                self.spent, self._dearest = self.spent + cost, max(self._dearest, cost)
 
     def _admit(self) -> None:
         """Count a request and wait for its turn."""
+        manners = self.manners
         with self._lock:
-            if self.manners.max_requests is not None and self.sent >= self.manners.max_requests:
-                raise BudgetSpent(f"the cap of {self.manners.max_requests:,} requests is reached")
+            if manners.max_requests is not None and self.sent >= manners.max_requests:
+                raise BudgetSpent(f"the cap of {manners.max_requests:,} requests is reached")
+            foreseen = self.spent + (self._on_the_way + 1) * self._dearest
+            if manners.max_cost is not None and self.price is not None and foreseen > manners.max_cost:
+                raise BudgetSpent(f"the cap of {self.price.say(manners.max_cost)} is reached")
             self.sent += 1
+            self._on_the_way += 1
             now = time.monotonic()
             turn = max(self._next, now)
-            self._next = turn + (60.0 / self.manners.per_minute if self.manners.per_minute else 0.0)
+            self._next = turn + (60.0 / manners.per_minute if manners.per_minute else 0.0)
         time.sleep(turn - now)
 
     def _try(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -277,7 +210,7 @@ class Server:
         headers = {"Accept-Encoding": "identity", "Connection": "close"}
         if self._key is not None:
             headers["Authorization"] = self._key.header()
-        local = urlsplit(self.base_url).hostname in _LOOPBACK
+        local = urlsplit(self.base_url).hostname in LOOPBACK
         end = time.monotonic() + self.manners.timeout
         try:
             with (
