@@ -165,7 +165,8 @@ def explain_all(
             spent[method] = _since(before, match.game.counts)
     for place, (method, explanation) in enumerate(found.items()):  # now that the memory is closed it has told all
         whence = "earlier runs and the methods before" if place else "earlier runs"
-        explanation.provenance = recall.told(explanation.provenance, spent[method], whence)
+        told = recall.told(explanation.provenance, spent[method], whence)
+        explanation.provenance = replace(told, notes=[*told.notes, *match.afterwards()])
     return found
 
 

@@ -127,7 +127,7 @@ class Recall:
 
     def open(self, adapter: Adapter, match: ModelGame, maskers: dict[str, Masker]) -> None:
         """Say which game it is; before that, nothing is known."""
-        if self._folder is None:
+        if self._folder is None or adapter.own_memory:
             return
         try:
             key = game_key(adapter, match, maskers)

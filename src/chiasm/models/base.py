@@ -98,9 +98,11 @@ class Adapter(ABC):
         default_maskers: kind of part → masker that suits the model best.
         default_target: the target when none is asked for.
         tracer: ``"module:Class"`` of the family's `chiasm.models.trace.Trace`; ``""`` where the insides are closed.
+        own_memory: whether it remembers on its own what it was asked, so that its values need no cache beside.
     """
 
     tracer: ClassVar[str] = ""
+    own_memory: ClassVar[bool] = False
     name: str
     family: str = field(default="", init=False)
     capabilities: frozenset[str] = field(default=frozenset({"values"}), init=False)

@@ -29,6 +29,7 @@ class ModelGame:
         prediction: the model's answer on the whole sample.
         segmenters, maskers: part → name of what is used, for the provenance.
         notes: what the adapter has to say about this sample.
+        afterwards: what has become known since, while values were computed (``values.afterwards``, where it has one).
     """
 
     game: Game
@@ -38,6 +39,7 @@ class ModelGame:
     segmenters: dict[str, str]
     maskers: dict[str, str]
     notes: list[str]
+    afterwards: Callable[[], list[str]] = list
 
 
 def by_part(choice: PartChoice, sample: Sample, what: str) -> dict[str, Any]:
@@ -142,4 +144,5 @@ def make_game(
         segmenters={name: describe(segmenter) for name, segmenter in segmenters.items()},
         maskers={name: masker.name for name, masker in hidden_by.items()},
         notes=model.notes(prepared),
+        afterwards=getattr(values, "afterwards", list),
     )
