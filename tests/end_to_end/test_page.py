@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -40,19 +38,11 @@ onload = () => { document.getElementById("found").textContent = JSON.stringify(f
 </script>"""
 
 
-def chromium() -> str:
-    """The browser's path; a machine without one must hear of it, for these tests must run."""
-    path = os.environ.get("CHIASM_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None or not Path(path).exists():
-        pytest.fail("No Chromium found. Run: apt-get install -y chromium (or set CHIASM_CHROMIUM to its path).")
-    return path
-
-
-def browse(page: Path, profile: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def browse(chromium: str, page: Path, profile: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """Open a page from disk, with no network at all."""
     return subprocess.run(
         [
-            chromium(), "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+            chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
             "--disable-sync", "--disable-dev-shm-usage", "--host-resolver-rules=MAP * ~NOTFOUND", "--hide-scrollbars",
             "--enable-logging=stderr", "--log-level=0", f"--user-data-dir={profile}", *options, page.as_uri(),
         ],
@@ -63,7 +53,7 @@ def browse(page: Path, profile: Path, *options: str) -> subprocess.CompletedProc
     )  # fmt: skip
 
 
-def test_no_page_overflows_at_any_width(tmp_path):
+def test_no_page_overflows_at_any_width(chromium, tmp_path):
     pages = {"shapes": samples.shapes(), **samples.odd()}
     frames = [
         f'<iframe name="{name}" style="border:0;width:{width}px;height:900px" '
@@ -73,7 +63,7 @@ def test_no_page_overflows_at_any_width(tmp_path):
     ]
     harness = tmp_path / "harness.html"
     harness.write_text(HARNESS.replace("<script>", f"{''.join(frames)}<script>", 1), encoding="utf-8", errors="replace")
-    done = browse(harness, tmp_path / "profile", "--dump-dom")
+    done = browse(chromium, harness, tmp_path / "profile", "--dump-dom")
     text = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
     assert text, done.stderr[-2000:]
     found = json.loads(html.unescape(text[1]))
@@ -85,11 +75,11 @@ def test_no_page_overflows_at_any_width(tmp_path):
     assert "CONSOLE" not in done.stderr, done.stderr[-2000:]
 
 
-def test_the_page_shows_its_picture_and_its_tint(tmp_path):
+def test_the_page_shows_its_picture_and_its_tint(chromium, tmp_path):
     page = tmp_path / "page.html"
     page.write_text(render(samples.shapes()), encoding="utf-8")
     shot = tmp_path / "page.png"
-    done = browse(page, tmp_path / "profile", "--window-size=1400,2400", f"--screenshot={shot}")
+    done = browse(chromium, page, tmp_path / "profile", "--window-size=1400,2400", f"--screenshot={shot}")
     assert "CONSOLE" not in done.stderr, done.stderr[-2000:]
     picture = np.asarray(Image.open(shot).convert("RGB")).astype(int)
     near = {

@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 import io
-import os
-import shutil
-from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright import sync_api
 
 from chiasm.view.gallery import Item, write_gallery
 
 pytestmark = pytest.mark.browser
 HOSTILE = "</script><script>window.hit = 1</script><img src=x onerror='window.hit = 2'>"
 SAMPLES = 5000
-
-
-@pytest.fixture(scope="module")
-def browser():
-    path = os.environ.get("CHIASM_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None or not Path(path).exists():
-        pytest.fail("No Chromium found. Run: apt-get install -y chromium (or set CHIASM_CHROMIUM to its path).")
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
-    with sync_api.sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=path, args=flags)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -53,17 +37,8 @@ def gallery(tmp_path_factory):
 
 
 @pytest.fixture
-def page(browser, gallery):
-    opened = browser.new_page(viewport={"width": 1400, "height": 900})
-    errors, requests = [], []
-    opened.on("console", lambda message: errors.append(message.text))
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.on("request", lambda request: requests.append(request.url))
-    opened.goto(gallery.as_uri())
-    yield opened
-    opened.close()
-    assert errors == []
-    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+def page(open_page, gallery):
+    return open_page(gallery)
 
 
 def count(page):

@@ -42,6 +42,21 @@ class Prediction:
     complete: bool = True
 
 
+@dataclass(frozen=True)
+class WhatIf:
+    """What the model answers when something of the sample is hidden.
+
+    Attributes:
+        removed: the parts (by name) or players (part, index) that were hidden.
+        answer: the model's own answer then; ``""`` where it has nothing to say.
+        probability: of that answer, or ``None`` for models without probabilities.
+    """
+
+    removed: tuple[str | PlayerId, ...]
+    answer: str
+    probability: float | None = None
+
+
 class TopPlayer(NamedTuple):
     """A player with its value; the standard error is NaN where the method has none."""
 
@@ -113,6 +128,8 @@ class Explanation:
         pair_errors: standard errors of ``pair``, or ``None``.
         part_values: value of the game for every coalition of whole parts (empty dict for white-box methods).
         prediction: the model's answer, or ``None`` for abstract games.
+        what_if: what the model answers without each part and without the strongest pair; empty for models that write
+            no answers.
     """
 
     players: Players
@@ -123,6 +140,7 @@ class Explanation:
     pair_errors: Floats | None = None
     part_values: dict[tuple[str, ...], float] = field(default_factory=dict)
     prediction: Prediction | None = None
+    what_if: tuple[WhatIf, ...] = ()
 
     def __post_init__(self) -> None:
         """Check shapes, so that no view or metric has to."""

@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chiasm.core.errors import InvalidInput, SchemaError
-from chiasm.core.explanation import Explanation, Prediction
+from chiasm.core.explanation import Explanation, Prediction, WhatIf
 from chiasm.core.players import Geometry, PartPlayers, Players, Regions, Spans
 from chiasm.core.provenance import Provenance
 
 SCHEMA = "chiasm.explanation"
-VERSION = (1, 0)
+VERSION = (1, 1)
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -72,6 +72,7 @@ def save(explanation: Explanation, path: Path) -> Path:
         "prediction": None
         if prediction is None
         else {**vars(prediction), "alternatives": list(prediction.alternatives)},
+        "what_if": [{**vars(one), "removed": list(one.removed)} for one in explanation.what_if],
         "efficiency_gap": explanation.efficiency_gap,
         "contributions": [[list(parts), value] for parts, value in explanation.contributions.items()],
         "part_values": [[list(parts), value] for parts, value in explanation.part_values.items()],
@@ -193,8 +194,14 @@ def _explanation(data: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Expla
         pair_errors=arrays.get("pair_errors"),
         part_values={tuple(names): value for names, value in data["part_values"]},
         prediction=None if prediction is None else _prediction(prediction),
+        what_if=tuple(_what_if(one) for one in data.get("what_if", ())),  # files of version 1.0 have none
         provenance=Provenance.from_dict(data["provenance"]),
     )
+
+
+def _what_if(data: dict[str, Any]) -> WhatIf:
+    removed = tuple(one if isinstance(one, str) else (str(one[0]), int(one[1])) for one in data["removed"])
+    return WhatIf(removed, data["answer"], data["probability"])
 
 
 def _prediction(data: dict[str, Any]) -> Prediction:

@@ -17,6 +17,7 @@ from chiasm.estimators.limits import Budget, Tolerance, half_width
 from chiasm.explainers.base import Subject
 from chiasm.explainers.methods import check_explainer_choice, find_explainer, with_tolerance
 from chiasm.explainers.remembering import Recall, masker_objects
+from chiasm.explainers.what_if import without_strongest
 from chiasm.modalities.base import Masker
 from chiasm.models.base import Adapter
 from chiasm.models.games import ModelGame, PartChoice, make_game
@@ -163,6 +164,8 @@ def explain_all(
             before = replace(match.game.counts)
             found[method] = explainer.explain(subject, index=index, budget=limit, seed=seed)
             spent[method] = _since(before, match.game.counts)
+    for method, seen in without_strongest(adapter, match, hidden_by, fixed, found).items():
+        found[method].what_if = seen
     for place, (method, explanation) in enumerate(found.items()):  # now that the memory is closed it has told all
         whence = "earlier runs and the methods before" if place else "earlier runs"
         told = recall.told(explanation.provenance, spent[method], whence)

@@ -31,6 +31,14 @@ def css(colour: RGB) -> str:
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
+def tint(colour: RGB, opacity: float) -> str:
+    """A colour laid over the paper of a page, light or dark, as a CSS colour."""
+    if not opacity:
+        return "transparent"
+    red, green, blue = colour
+    return f"rgb({red} {green} {blue} / calc({opacity:g} * var(--strength, 1)))"
+
+
 def mix(over: RGB, opacity: float, under: RGB = PAPER) -> RGB:
     """A colour laid over another."""
     red, green, blue = (round(a * opacity + b * (1 - opacity)) for a, b in zip(over, under, strict=True))
@@ -83,8 +91,8 @@ class Scale:
         return round(VEIL * abs(self.share(value)), 3)
 
     def tint(self, value: float) -> str:
-        """The colour of a value on white paper, as ``#rrggbb``."""
-        return css(mix(self.colour(value), self.opacity(value)))
+        """The colour of a value on paper, as a CSS colour; a dark page weakens it by its variable ``--strength``."""
+        return tint(self.colour(value), self.opacity(value))
 
     def number(self, value: float) -> str:
         """A value in words, with as many decimals as the limit calls for."""

@@ -19,12 +19,14 @@ from chiasm.core.errors import InvalidInput
 from chiasm.core.explanation import Explanation
 from chiasm.core.storage import write_atomic
 from chiasm.view import findings, wording
-from chiasm.view.colours import LOWERS, PAPER, RAISES, STRONGEST, Scale, css, mix
+from chiasm.view.colours import Scale
+from chiasm.view.data import page_data
 from chiasm.view.details import Line, details
 from chiasm.view.html import CANVAS, templates
 from chiasm.view.numerals import number
 from chiasm.view.pairs import PairRow, pair_scale, table
 from chiasm.view.panels import FEW, Panel, panels
+from chiasm.view.shell import embedded, script
 
 #: pairs that each method's panel lists
 _PAIRS = 5
@@ -45,6 +47,7 @@ class Column:
         panels: its parts.
         pairs: its strongest pairs; empty where it has none.
         has_pairs: whether it gives pairs.
+        pair_limit: their scale in words.
         caution: what a reader of the pairs must know.
         details: how it was made.
     """
@@ -58,6 +61,7 @@ class Column:
     panels: list[Panel]
     pairs: list[PairRow]
     has_pairs: bool
+    pair_limit: str
     caution: str | None
     details: list[Line]
 
@@ -89,6 +93,7 @@ def render_comparison(explanations: Mapping[str, Explanation]) -> str:
         if list(explanation.players) != list(first.players):
             raise InvalidInput(f"The explanation {name!r} is of other players than the first; compare like with like.")
     columns = [_column(name, explanation) for name, explanation in explanations.items()]
+    drawn = {name: findings.shown(explanation)[0] for name, explanation in explanations.items()}
     context: dict[str, Any] = {
         "canvas": CANVAS,
         "few": FEW,
@@ -100,8 +105,8 @@ def render_comparison(explanations: Mapping[str, Explanation]) -> str:
         "panels": columns[0].panels,
         "areas": {(a.mark.part, a.mark.index): (panel, a) for panel in columns[0].panels for a in panel.areas},
         "common": [line for line in details(first) if line[0] in _COMMON or line[0].startswith("Part ")],
-        "lowest": css(mix(LOWERS, STRONGEST, PAPER)),
-        "highest": css(mix(RAISES, STRONGEST, PAPER)),
+        "script": script("explanation.js"),
+        "data": embedded(page_data(drawn, {name: Scale.of(one.single) for name, one in drawn.items()})),
     }
     return templates().get_template("comparison.html").render(context)
 
@@ -121,6 +126,7 @@ def _column(name: str, explanation: Explanation) -> Column:
         panels=panels(visible, scale),
         pairs=pairs[:_PAIRS],
         has_pairs=explanation.pair is not None,
+        pair_limit=number(pair_scale(explanation).limit, signed=False),
         caution=findings.caution(explanation),
         details=lines,
     )

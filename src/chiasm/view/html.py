@@ -1,4 +1,7 @@
-"""An explanation as one self-contained HTML file: no network, no script, opens from disk or a mail attachment."""
+"""An explanation as one self-contained HTML file: no network, opens from disk or a mail attachment.
+
+The page says all it has to say without its script, which lights up what works with what as one points at it.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from chiasm.core.explanation import Explanation
 from chiasm.core.storage import write_atomic
 from chiasm.view import findings, wording
-from chiasm.view.colours import LOWERS, PAPER, RAISES, STRONGEST, Scale, css, mix
+from chiasm.view.colours import STRONGEST, Scale, tint
+from chiasm.view.data import page_data
 from chiasm.view.details import details
 from chiasm.view.numerals import count, number, percent, shorten
 from chiasm.view.pairs import looks, matrices, pair_scale, table
 from chiasm.view.panels import FEW, panels
+from chiasm.view.shell import embedded, script
 
 #: width of every picture in the page's own units; outlines and numbers are placed in these
 CANVAS = 1000
@@ -129,8 +134,11 @@ def _context(explanation: Explanation) -> dict[str, Any]:
         "details": details(explanation),
         "method": explanation.provenance.method,
         "has_errors": findings.errors_shown(explanation),
-        "lowest": css(mix(LOWERS, STRONGEST, PAPER)),
-        "highest": css(mix(RAISES, STRONGEST, PAPER)),
+        "what_if": wording.what_if(explanation),
+        "script": script("explanation.js"),
+        "data": embedded(
+            page_data({explanation.provenance.method: explanation}, {explanation.provenance.method: scale})
+        ),
     }
 
 
@@ -151,7 +159,7 @@ def share_bars(explanation: Explanation) -> ShareBars | None:
             number=scale.number(share.value),
             left=round(100 * (min(0.0, share.value) - low) / extent, 2),
             width=round(100 * abs(share.value) / extent, 2),
-            tint=css(mix(scale.colour(share.value), STRONGEST)),
+            tint=tint(scale.colour(share.value), STRONGEST),
         )
         for share in shown
     )

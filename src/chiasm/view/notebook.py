@@ -37,6 +37,6 @@ def frame(explanation: Explanation, height: int = HEIGHT) -> str:
     """The page in an ``<iframe>``: its style cannot leak into the notebook, nor the notebook's into it."""
     page = html.escape(render(explanation), quote=True)
     return (
-        f'<div><iframe title="Explanation" sandbox="" srcdoc="{page}" '
+        f'<div><iframe title="Explanation" sandbox="allow-scripts" srcdoc="{page}" '
         f'style="width:100%;height:{height}px;border:1px solid #dce0e5;border-radius:8px"></iframe></div>'
     )

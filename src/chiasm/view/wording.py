@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from chiasm.core.explanation import Explanation, Prediction
-from chiasm.core.players import Regions, Spans
+from chiasm.core.players import PlayerId, Regions, Spans
 from chiasm.view.numerals import number, percent, prints_as_zero, shorten
 
 #: scale of the target → unit as it stands after a number, and what it is where the target's own words do not say it
@@ -241,3 +241,36 @@ def sentence(text: str) -> str:
     """A note as a sentence: a capital at the start, a full stop at the end."""
     text = text.strip()
     return text if not text else text[0].upper() + text[1:] + ("" if text[-1] in ".!?…" else ".")
+
+
+@dataclass(frozen=True)
+class Without:
+    """One card of the strip "what if".
+
+    Attributes:
+        removed: the players that were hidden, for their pictures; empty where whole parts were.
+        label: what was hidden, in words.
+        answer: what the model answers then.
+        probability: of that answer, or ``None``.
+        changed: whether it is another answer than to the whole sample.
+    """
+
+    removed: tuple[PlayerId, ...]
+    label: str
+    answer: str
+    probability: float | None
+    changed: bool
+
+
+def what_if(explanation: Explanation) -> list[Without]:
+    """What the model answers when something is hidden, in words; nothing where it was not asked."""
+    own = explanation.prediction.answer if explanation.prediction is not None else None
+    found = []
+    for one in explanation.what_if:
+        players = tuple(player for player in one.removed if not isinstance(player, str))
+        names = [
+            f"the {name}" if isinstance(name, str) else f"“{explanation.players.label(name)}”" for name in one.removed
+        ]
+        label = f"without {' and '.join(names)}"
+        found.append(Without(players, label, one.answer or "(nothing)", one.probability, one.answer != own))
+    return found

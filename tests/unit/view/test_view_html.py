@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import builtins
+import hashlib
+import json
 import re
 import sys
 import types
 from html.parser import HTMLParser
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -18,7 +22,7 @@ from chiasm.view import notebook
 from chiasm.view.findings import strongest_pairs
 from chiasm.view.html import render, write_html
 
-VOID = {"meta", "link", "img", "br", "use", "path", "rect", "image", "feColorMatrix", "fecolormatrix"}
+VOID = {"meta", "link", "img", "br", "input", "use", "path", "rect", "image", "feColorMatrix", "fecolormatrix"}
 ODD = samples.odd()
 
 
@@ -60,13 +64,25 @@ class Reader(HTMLParser):
         ]
 
 
+def own_script_alone(reader):
+    """The only script is ours, to the letter, and the policy names it by its hash; the other block is data."""
+    data, source = reader.find("script")
+    assert data[0] == {"type": "application/json", "id": "data"}
+    assert json.loads(data[1])["methods"]
+    assert source == ({}, files("chiasm.view").joinpath("assets/explanation.js").read_text(encoding="utf-8"))
+    digest = base64.b64encode(hashlib.sha256(source[1].encode()).digest()).decode()
+    ((policy, _),) = reader.find("meta", http_equiv="Content-Security-Policy")
+    assert policy["content"].endswith(f"script-src 'sha256-{digest}'")
+
+
 @pytest.mark.parametrize("name", ODD)
-def test_every_odd_explanation_is_a_well_formed_page_without_network_or_script(name):
+def test_every_odd_explanation_is_a_well_formed_page_without_network_and_with_our_script_alone(name):
     page = render(ODD[name])
     reader = Reader(page)
     assert reader.open == []  # every element is closed, in order
     tags = {tag for tag, _ in reader.tags}
-    assert not tags & {"script", "link", "iframe", "object", "embed", "base", "form", "img"}
+    own_script_alone(reader)
+    assert not tags & {"link", "iframe", "object", "embed", "base", "form", "img"}
     for _, attributes in reader.tags:
         assert not [key for key in attributes if key.startswith("on")]
         for key in ("href", "src", "xlink:href"):
@@ -120,7 +136,8 @@ def test_the_scale_that_is_used_is_stated():
 def test_hostile_texts_stay_texts():
     page = render(ODD["hostile"])
     reader = Reader(page)
-    assert "<script" not in page
+    own_script_alone(reader)
+    assert "<script>alert" not in page
     assert "<img" not in page
     for tag in ("title", "h1"):
         text = reader.find(tag)[0][1]
@@ -169,7 +186,7 @@ def test_notebook_shows_the_page_in_a_frame(monkeypatch):
     reader = Reader(notebook.show(ODD["hostile"], height=300))
     ((attributes, _),) = reader.find("iframe")
     assert attributes["srcdoc"] == render(ODD["hostile"])
-    assert attributes["sandbox"] == ""
+    assert attributes["sandbox"] == "allow-scripts"  # a script of its own, and nothing of the notebook's
     assert "300px" in attributes["style"]
 
 
@@ -188,8 +205,9 @@ def test_notebook_without_ipython_says_what_to_install(monkeypatch):
 
 
 def seen(page):
-    """The text of a page, white space collapsed."""
-    return " ".join(Reader(page).find("body")[0][1].replace("\u00a0", " ").split())
+    """The text of a page, white space collapsed, without its script and the data."""
+    bare = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    return " ".join(Reader(bare).find("body")[0][1].replace("\u00a0", " ").split())
 
 
 def test_a_method_without_errors_is_said_to_have_none_and_its_findings_are_hedged():

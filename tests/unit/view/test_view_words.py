@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -72,10 +74,21 @@ def test_dark_text_is_readable_on_every_tint():
             assert contrast(mix(colour, float(opacity)), INK) >= 4.5
 
 
+def test_light_text_is_readable_on_every_tint_of_the_dark_page():
+    sheet = files("chiasm.view").joinpath("templates/page.css").read_text(encoding="utf-8")
+    dark = sheet[sheet.index("prefers-color-scheme: dark") :]
+    ink, paper = (tuple(bytes.fromhex(re.search(rf"--{name}: #(\w+)", dark)[1])) for name in ("ink", "paper"))
+    strength = float(re.search(r"--strength: ([.\d]+)", dark)[1])
+    for colour in (RAISES, LOWERS):
+        for opacity in np.linspace(0, STRONGEST, 9):
+            assert contrast(mix(colour, float(opacity) * strength, paper), ink) >= 4.5
+
+
 def test_scale_is_zero_without_tint_and_strongest_at_the_limit():
     scale = Scale.of(np.array([0.5, -2.0, np.nan]), np.array([]))
     assert scale.limit == 2.0
-    assert scale.tint(0.0) == "#ffffff"
+    assert scale.tint(0.0) == "transparent"
+    assert scale.tint(-2.0) == "rgb(20 120 230 / calc(0.8 * var(--strength, 1)))"
     assert scale.opacity(-2.0) == STRONGEST
     assert scale.opacity(1.0) == pytest.approx(STRONGEST / 2)
     assert Scale.of(np.array([np.nan])).opacity(math.nan) == 0

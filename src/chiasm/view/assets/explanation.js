@@ -1,0 +1,427 @@
+"use strict";
+// Lights up what works with what. The page is complete without it: this only recolours what is there.
+(() => {
+  const { labels, methods } = JSON.parse(document.getElementById("data").textContent);
+  const UP = "230 97 0", DOWN = "20 120 230", ON_PAPER = 0.8, ON_PICTURE = 0.66;
+  const NUMBERED = 3, LINES = 4, NAMED = 5, CLEAR = 2, FAINT = 0.2;
+  const SVG = "http://www.w3.org/2000/svg";
+  const controls = document.getElementById("controls");
+  const readout = document.getElementById("readout");
+  const settings = { show: "together", as: "players", faint: true, lines: true, opacity: 1 };
+  const pinned = new Map();
+  let pointed = [];
+
+  const key = (part, index) => `${index} ${part}`;
+  const idOf = (element) => ({ part: element.dataset.part, index: Number(element.dataset.index) });
+  const keyOf = (element) => key(element.dataset.part, element.dataset.index);
+  const labelOf = ({ part, index }) => labels[part][index];
+
+  // ---- numbers -------------------------------------------------------------------------------------------------------
+  function decimals(limit) {
+    const size = Math.floor(Math.log10(Math.abs(limit) || 1));
+    return Math.min(6, Math.max(0, size >= 0 ? 2 - size : 1 - size));
+  }
+  function number(value, limit, signed = true) {
+    if (value === null) return "–";
+    const size = Math.abs(limit);
+    const text = size && (size < 1e-4 || size >= 1e7) ? value.toExponential(2) : value.toFixed(decimals(limit));
+    const plain = text.replace("-", "−");
+    if (Number(text) === 0) return plain.replace("−", "");
+    return signed && value > 0 ? `+${plain}` : plain;
+  }
+
+  // ---- one method on the page ----------------------------------------------------------------------------------------
+  class Method {
+    constructor(section) {
+      this.section = section;
+      this.name = section.dataset.method;
+      this.data = methods[this.name];
+      this.panels = section.querySelector(".panels");
+      this.own = section.querySelector(".own");
+      this.together = section.querySelector(".together");
+      this.players = new Map();
+      for (const element of this.panels.querySelectorAll("[data-part][data-index]")) {
+        if (!this.players.has(keyOf(element))) this.players.set(keyOf(element), []);
+        this.players.get(keyOf(element)).push(element);
+      }
+      // A browser takes far longer to restyle an area that has a title; the line above the panels says it all.
+      for (const title of this.panels.querySelectorAll(".areas title")) title.remove();
+      this.pictures = [...this.panels.querySelectorAll("svg.picture")].filter((svg) => svg.querySelector(".areas"));
+      this.shown = { values: this.values(null), exact: true, limit: this.data.limit };
+      this.links = document.createElementNS(SVG, "svg");
+      this.links.classList.add("links");
+      this.links.setAttribute("aria-hidden", "true");
+      this.panels.append(this.links);
+    }
+
+    pair(a, b) {
+      for (const { first, second, values, errors } of this.data.pairs) {
+        const turned = first === b.part && second === a.part && first !== second;
+        if (!turned && (first !== a.part || second !== b.part)) continue;
+        const [row, column] = turned ? [b.index, a.index] : [a.index, b.index];
+        if (values[row][column] === null) return null;
+        return { value: values[row][column], error: errors ? errors[row][column] : null };
+      }
+      return null;
+    }
+
+    // Every player's own value, or the sum of its interactions with the chosen; a sum of several has no error.
+    values(chosen) {
+      const found = new Map();
+      for (const part of Object.keys(labels)) {
+        const { [part]: single } = this.data.single, errors = this.data.errors?.[part];
+        labels[part].forEach((_, index) => {
+          const one = { part, index, value: null, error: null };
+          found.set(key(part, index), one);
+          if (!chosen) [one.value, one.error] = [single[index], errors ? errors[index] : null];
+          else for (const other of chosen) {
+            const pair = this.pair(other, one);
+            if (pair === null) continue;
+            one.value = (one.value ?? 0) + pair.value;
+            one.error = chosen.length === 1 ? pair.error : null;
+          }
+        });
+      }
+      return found;
+    }
+
+    draw(chosen) {
+      const together = settings.show === "together" && chosen.length > 0 && this.data.pairs.length > 0;
+      const partnered = chosen.length && this.data.pairs.length ? this.values(chosen) : null;
+      const values = together ? partnered : this.values(null);
+      const exact = together ? this.data.pairs.every((block) => block.errors === null) : this.data.errors === null;
+      let limit = together ? this.data.pairLimit : this.data.limit;
+      if (together) for (const { value } of values.values()) limit = Math.max(limit, Math.abs(value ?? 0));
+      this.shown = { values, exact, limit };
+      for (const [name, elements] of this.players) {
+        for (const element of elements) {
+          paint(element, values.get(name), limit, exact);
+        }
+      }
+      for (const picture of this.pictures) this.number(picture, values, limit);
+      if (this.own && this.together) [this.own.hidden, this.together.hidden] = [together, !together];
+      this.panels.classList.toggle("smooth", settings.as === "smooth");
+      this.link(chosen, together, limit);
+      return { partnered, limit: together ? limit : this.data.pairLimit };
+    }
+
+    // What a player's number is now, for tooltips and screen readers: written when it is pointed at.
+    hint(element) {
+      const found = this.shown.values.get(keyOf(element));
+      const { value, error } = found, { limit } = this.shown;
+      const text = `${labelOf(found)}: ${number(value, limit)}${error === null ? "" : ` ± ${number(error, limit, false)}`}`;
+      if (element.namespaceURI !== SVG) element.title = text;
+      if (element.getAttribute("role") === "button") element.setAttribute("aria-label", text);
+    }
+
+    // The strongest players of a picture have their number on them.
+    number(picture, values, limit) {
+      for (const old of picture.querySelectorAll("text.value")) old.remove();
+      const known = [...picture.querySelectorAll(".areas [data-index]")]
+        .map((area) => [area, values.get(keyOf(area)).value])
+        .filter(([, value]) => value !== null && Math.abs(value) > 0.1 * limit)
+        .sort((a, b) => Math.abs(b[1]) - Math.abs(a[1]));
+      for (const [area, value] of known.slice(0, NUMBERED)) {
+        const [x, y] = area.dataset.at.split(" ").map(Number);
+        const text = document.createElementNS(SVG, "text");
+        text.setAttribute("class", "value");
+        text.setAttribute("x", Math.min(Math.max(x, 62), 938));
+        text.setAttribute("y", y);
+        text.textContent = number(value, limit);
+        picture.append(text);
+      }
+    }
+
+    link(chosen, together, limit) {
+      this.links.replaceChildren();
+      if (!together || !settings.lines || this.section.hidden) return;
+      const frame = this.panels.getBoundingClientRect();
+      const anchor = ({ part, index }) => {
+        const element = this.players.get(key(part, index))?.[0];
+        if (!element) return null;
+        const box = element.getBoundingClientRect(), area = element.namespaceURI === SVG;
+        return [box.x + box.width / 2 - frame.x, box.y + (area ? box.height / 2 : box.height) - frame.y];
+      };
+      for (const one of chosen) {
+        for (const partner of partners(this, [one], this.values([one])).slice(0, LINES)) {
+          const [from, to] = [anchor(one), anchor(partner)];
+          if (!from || !to) continue;
+          const path = document.createElementNS(SVG, "path");
+          const low = Math.max(from[1], to[1]) + 0.12 * Math.abs(from[0] - to[0]) + 8;  // hangs below the words
+          path.setAttribute("d", `M${from} C${from[0]},${low} ${(from[0] + to[0]) / 2},${low} ${to}`);
+          path.style.stroke = `rgb(${partner.value > 0 ? UP : DOWN} / .6)`;
+          path.style.strokeWidth = `${1 + 5 * Math.abs(partner.value) / limit}px`;
+          this.links.append(path);
+        }
+      }
+    }
+  }
+
+  function clear({ value, error }, exact) {
+    return exact || (error !== null && Math.abs(value) > CLEAR * error);
+  }
+
+  function paint(element, found, limit, exact) {
+    const { value, error } = found;
+    const picture = element.namespaceURI === SVG;
+    const known = value !== null;
+    const faded = known && settings.faint && error !== null && !clear(found, exact) ? FAINT : 1;
+    const share = known && limit ? Math.min(1, Math.abs(value) / limit) : 0;
+    const opacity = Math.min(1, share * (picture ? ON_PICTURE : ON_PAPER) * settings.opacity * faded);
+    const colour = value > 0 ? UP : DOWN;
+    const look = `${colour} ${opacity} ${value}`;
+    if (painted.get(element) === look) return;
+    painted.set(element, look);
+    if (picture) {
+      element.style.fill = known ? `rgb(${colour})` : "";
+      element.style.fillOpacity = opacity;
+    } else if (element.tagName === "TR") {
+      const bar = element.querySelector(".halves i");
+      if (bar) {
+        bar.style.cssText = `${value > 0 ? "left" : "right"}:50%;width:${50 * share}%;background:rgb(${colour})`;
+        element.lastElementChild.textContent = number(value, limit);
+      }
+    } else {
+      element.style.background = opacity ? `rgb(${colour} / calc(${opacity.toFixed(3)} * var(--strength)))` : "transparent";
+      const beside = element.nextElementSibling;
+      const written = element.querySelector("rt bdi") ?? (beside?.classList.contains("after") ? beside : null);
+      if (written) written.textContent = known ? ` ${number(value, limit)}` : "\u00a0";
+    }
+  }
+  const painted = new WeakMap();
+
+  // Players by falling interaction with the chosen ones; those that may be noise come last.
+  function partners(method, chosen, values) {
+    const exact = method.data.pairs.every((block) => block.errors === null);
+    const names = new Set(chosen.map(({ part, index }) => key(part, index)));
+    return [...values.entries()].filter(([name]) => !names.has(name)).map(([, found]) => found)
+      .filter((found) => found.value && (exact || chosen.length > 1 || clear(found, exact)))
+      .sort((a, b) => Math.abs(b.value) - Math.abs(a.value));
+  }
+
+  // ---- what is chosen, in words --------------------------------------------------------------------------------------
+  const bold = (text) => Object.assign(document.createElement("b"), { textContent: text, dir: "auto" });
+  function tell(drawn) {
+    const chosen = chosenNow();
+    readout.replaceChildren();
+    if (!chosen.length) {
+      readout.append("Point at a word or an area to see what it works with. Click keeps it, more clicks add others, Esc lets go.");
+      return;
+    }
+    const several = drawn.filter(([method]) => !method.section.hidden);
+    for (const [method, { partnered, limit }] of several) {
+      if (readout.childNodes.length) readout.append(document.createElement("br"));
+      if (several.length > 1) readout.append(bold(method.name), ": ");
+      chosen.forEach((one, k) => readout.append(k ? " and " : "", bold(`“${labelOf(one)}”`)));
+      const own = chosen.map(({ part, index }) => method.data.single[part][index]);
+      if (chosen.length === 1 && own[0] !== null) readout.append(` alone ${number(own[0], method.data.limit)}`);
+      if (!method.data.pairs.length) {
+        readout.append("; this method gives no pairs.");
+        continue;
+      }
+      if (chosen.length === 2 && method.pair(...chosen)) {
+        const { value, error } = method.pair(...chosen);
+        readout.append("; with each other ", chip(value, method.data.pairLimit, error));
+      }
+      const found = partners(method, chosen, partnered);
+      readout.append(found.length ? "; with " : "; no partner can be told from noise.");
+      found.slice(0, NAMED).forEach((partner, k) => {
+        readout.append(k ? ", " : "", bold(labelOf(partner)), " ", chip(partner.value, limit, partner.error));
+      });
+      if (found.length > NAMED) readout.append(` and ${found.length - NAMED} more`);
+    }
+  }
+  function chip(value, limit, error) {
+    const made = document.createElement("span");
+    made.className = value > 0 ? "up" : "down";
+    made.textContent = number(value, limit) + (error === null ? "" : ` ± ${number(error, limit, false)}`);
+    return made;
+  }
+
+  // ---- choosing ------------------------------------------------------------------------------------------------------
+  function chosenNow() {
+    const found = new Map(pinned);
+    for (const one of pointed) found.set(key(one.part, one.index), one);
+    return [...found.values()];
+  }
+  const shown = [...document.querySelectorAll("section[data-method]")].map((section) => new Method(section));
+  let waiting = false;
+  function draw() {
+    waiting = false;
+    const chosen = chosenNow();
+    tell(shown.map((method) => [method, method.draw(chosen)]));
+    mark("chosen", new Set(chosen.map(({ part, index }) => key(part, index))));
+    mark("pinned", new Set(pinned.keys()));
+  }
+  // Wherever a player stands on the page; only what changes is touched.
+  const everywhere = new Map();
+  const marked = { chosen: new Set(), pinned: new Set() };
+  function mark(name, wanted) {
+    for (const player of new Set([...marked[name], ...wanted])) {
+      for (const element of everywhere.get(player) ?? []) {
+        element.classList.toggle(name, wanted.has(player));
+        if (name === "pinned" && element.hasAttribute("aria-pressed")) element.setAttribute("aria-pressed", wanted.has(player));
+      }
+    }
+    marked[name] = wanted;
+  }
+  function later() {
+    if (!waiting) requestAnimationFrame(draw);
+    waiting = true;
+  }
+  function point(found) {
+    const same = found.length === pointed.length && found.every((one, k) => one.part === pointed[k].part && one.index === pointed[k].index);
+    if (same) return;
+    pointed = found;
+    later();
+  }
+  function toggle(found) {
+    const every = found.every(({ part, index }) => pinned.has(key(part, index)));
+    for (const one of found) {
+      if (every) pinned.delete(key(one.part, one.index));
+      else pinned.set(key(one.part, one.index), one);
+    }
+    later();
+  }
+
+  // The players that something on the page stands for: itself, or the row and the column of a matrix's cell.
+  function meant(target) {
+    const element = target.closest?.("[data-part][data-index]");
+    if (element && labels[element.dataset.part]) return [idOf(element)];
+    const cell = target.closest?.(".matrix td");
+    if (cell) {
+      const head = cell.closest("table").tHead.rows[0].cells[cell.cellIndex];
+      return [cell.parentElement.querySelector("[data-index]"), head].filter(Boolean).map(idOf);
+    }
+    const pair = target.closest?.("table.pairs tbody tr");
+    return pair ? [...pair.querySelectorAll("[data-index]")].map(idOf) : [];
+  }
+  document.addEventListener("pointerover", (event) => {
+    if (event.pointerType === "touch") return;
+    point(meant(event.target));
+    hint(event.target);
+  });
+  document.addEventListener("pointerleave", () => point([]));
+  document.addEventListener("focusin", (event) => {
+    point(event.target.matches(":focus-visible") ? meant(event.target) : []);
+    hint(event.target);
+  });
+  function hint(target) {
+    const element = target.closest?.(".panels [data-part][data-index]");
+    const method = element && shown.find(({ panels }) => panels.contains(element));
+    if (method?.shown) method.hint(element);
+  }
+  document.addEventListener("focusout", () => point([]));
+  document.addEventListener("click", (event) => {
+    if (event.target.closest(".sort, a, input, label, summary")) return;
+    const found = meant(event.target);
+    if (found.length) toggle(found);
+  });
+
+  // ---- keyboard: one stop of Tab for each panel, arrows inside -------------------------------------------------------
+  const stops = [];
+  for (const element of document.querySelectorAll(".panels [data-part][data-index], .player-name, .matrix thead [data-index]")) {
+    if (!everywhere.has(keyOf(element))) everywhere.set(keyOf(element), []);
+    everywhere.get(keyOf(element)).push(element);
+  }
+  for (const method of shown) {
+    for (const picture of method.pictures) picture.setAttribute("role", "group");
+    for (const figure of method.panels.querySelectorAll("figure")) {
+      const inside = [...figure.querySelectorAll("[data-part][data-index]")];
+      stops.push(inside);
+      inside.forEach((element, k) => {
+        element.setAttribute("tabindex", k ? "-1" : "0");
+        if (element.tagName !== "TR") element.setAttribute("role", "button");
+        element.setAttribute("aria-pressed", "false");
+        method.hint(element);
+      });
+    }
+  }
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") {
+      pinned.clear();
+      pointed = [];
+      later();
+      return;
+    }
+    const inside = stops.find((elements) => elements.includes(event.target));
+    if (!inside) return;
+    if (event.key === "Enter" || event.key === " ") {
+      event.preventDefault();
+      toggle(meant(event.target));
+      return;
+    }
+    const way = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] }[event.key];
+    const next = way && nearest(inside, event.target, way);
+    if (!next) return;
+    event.preventDefault();
+    for (const element of inside) element.setAttribute("tabindex", element === next ? "0" : "-1");
+    next.focus();
+  });
+  function nearest(elements, from, [dx, dy]) {
+    const middle = (element) => {
+      const box = element.getBoundingClientRect();
+      return [box.x + box.width / 2, box.y + box.height / 2];
+    };
+    const [x, y] = middle(from);
+    let best = null, least = Infinity;
+    for (const element of elements) {
+      const [a, b] = middle(element);
+      const [along, across] = [(a - x) * dx + (b - y) * dy, Math.abs((a - x) * dy + (b - y) * dx)];
+      const distance = along + 3 * across;
+      if (element !== from && along > 1 && distance < least) [best, least] = [element, distance];
+    }
+    if (best) return best;
+    const at = elements.indexOf(from);  // the end of a line of words: go on to the next
+    return elements[at + dx + dy] ?? null;
+  }
+
+  // ---- switches ------------------------------------------------------------------------------------------------------
+  controls.addEventListener("input", () => {
+    const input = (name, more = "") => controls.querySelector(`[name=${name}]${more}`);
+    settings.show = input("show", ":checked").value;
+    settings.as = input("as", ":checked").value;
+    settings.faint = input("faint").checked;
+    settings.lines = input("lines").checked;
+    settings.opacity = Number(input("opacity").value);
+    for (const box of controls.querySelectorAll("[name=method]")) {
+      shown.find((method) => method.name === box.value).section.hidden = !box.checked;
+    }
+    for (const picture of document.querySelectorAll(".panels svg.picture .areas")) smooth(picture);
+    later();
+  });
+  // A smooth map is the same colours out of focus, by half the size of a player.
+  function smooth(areas) {
+    const box = areas.getBoundingClientRect();
+    const size = Math.sqrt(box.width * box.height / Math.max(1, areas.children.length));
+    areas.style.filter = settings.as === "smooth" ? `blur(${(0.45 * size).toFixed(1)}px)` : "";
+    areas.style.clipPath = settings.as === "smooth" ? "fill-box" : "";
+  }
+
+  // ---- sorting a matrix by one of its columns ------------------------------------------------------------------------
+  for (const table of document.querySelectorAll(".matrix table")) {
+    const body = table.tBodies[0], original = [...body.rows];
+    [...table.tHead.rows[0].cells].slice(1).forEach((head, column) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "sort";
+      button.title = "sort the rows by this column";
+      button.append(...head.childNodes);
+      head.append(button);
+      button.addEventListener("click", () => {
+        const next = { none: "descending", descending: "ascending", ascending: "none" }[head.getAttribute("aria-sort") ?? "none"];
+        for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+        if (next !== "none") head.setAttribute("aria-sort", next);
+        const sign = next === "ascending" ? 1 : -1;
+        const value = (row) => Number(row.cells[column + 1].dataset.value ?? 0);
+        body.replaceChildren(...(next === "none" ? original : [...original].sort((a, b) => sign * (value(a) - value(b)))));
+      });
+    });
+  }
+
+  document.documentElement.classList.add("live");
+  controls.hidden = readout.hidden = false;
+  if (!shown.some((method) => method.data.pairs.length)) controls.querySelector("[name=show]").closest("fieldset").hidden = true;
+  for (const method of shown) new ResizeObserver(later).observe(method.panels);
+  draw();
+})();

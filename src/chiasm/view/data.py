@@ -1,0 +1,75 @@
+"""The numbers of an explanation for the script of its page."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chiasm.core.explanation import Explanation
+from chiasm.view import findings
+from chiasm.view.colours import Scale
+from chiasm.view.pairs import pair_scale
+
+#: significant digits of the numbers given to the script; what is written on the page has three at most
+DIGITS = 4
+
+
+def page_data(explanations: dict[str, Explanation], scales: dict[str, Scale]) -> dict[str, Any]:
+    """What the script needs to light up partners.
+
+    Args:
+        explanations: method → explanation as drawn, all of the same players.
+        scales: method → scale of its single values.
+
+    Returns:
+        ``labels``: part → label of each player. ``methods``: for each, ``limit`` and ``pairLimit`` (the strongest
+        tints), ``single`` and ``errors`` by part, and ``pairs``: for each two parts ``first``, ``second``, ``values``
+        and ``errors`` row by row (``None`` for what the method does not give).
+    """
+    first = next(iter(explanations.values()))
+    return {
+        "labels": {name: list(part.labels) for name, part in first.players.parts.items()},
+        "methods": {name: _method(explanation, scales[name]) for name, explanation in explanations.items()},
+    }
+
+
+def _method(explanation: Explanation, scale: Scale) -> dict[str, Any]:
+    errors = explanation.standard_errors if findings.errors_shown(explanation) else None
+    names = [name for name, part in explanation.players.parts.items() if len(part)]
+    blocks = list(itertools.combinations(names, 2)) or [(names[0], names[0])]
+    return {
+        "limit": _short(scale.limit),
+        "pairLimit": _short(pair_scale(explanation).limit),
+        "single": {name: _row(values) for name, values in explanation.values.items()},
+        "errors": None if errors is None else {name: _row(values) for name, values in errors.items()},
+        "pairs": [] if explanation.pair is None else [_block(explanation, block) for block in blocks],
+    }
+
+
+def _block(explanation: Explanation, parts: tuple[str, str]) -> dict[str, Any]:
+    values = explanation.interactions[parts]
+    if parts[0] == parts[1]:
+        values = values.copy()
+        np.fill_diagonal(values, np.nan)
+    known = explanation.pair_errors is not None and not findings.is_exact(explanation)
+    errors = explanation.interaction_errors[parts] if known else None
+    return {
+        "first": parts[0],
+        "second": parts[1],
+        "values": [_row(row) for row in values],
+        "errors": None if errors is None else [_row(row) for row in errors],
+    }
+
+
+def _row(values: NDArray[np.float64]) -> list[float | None]:
+    return [_short(value) for value in values.tolist()]
+
+
+def _short(value: float) -> float | None:
+    if not math.isfinite(value):
+        return None
+    return float(f"{value:.{DIGITS}g}")

@@ -1,0 +1,212 @@
+"""The page of an explanation in Chromium: pointing, keeping, keyboard, switches, methods side by side, large pages."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "view"))
+
+import samples
+
+from chiasm.core.explanation import Prediction, WhatIf
+from chiasm.view.comparison import write_comparison
+from chiasm.view.html import write_html
+
+pytestmark = pytest.mark.browser
+CIRCLE, PATCH = '.stretch[data-part="text"][data-index="4"]', '.panels path[data-part="image"][data-index="4"]'
+REST = "document.querySelector('h1')"
+#: two frames later everything asked for is drawn
+DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+
+def opacity(page, selector=PATCH):
+    page.evaluate(DRAWN)
+    return page.eval_on_selector(selector, "e => Number(getComputedStyle(e).fillOpacity)")
+
+
+def readout(page):
+    page.evaluate(DRAWN)
+    return page.inner_text("#readout").replace("\u00a0", " ")
+
+
+def away(page):
+    page.mouse.move(2, 2)
+    page.evaluate(DRAWN)
+
+
+@pytest.fixture
+def page(open_page, tmp_path):
+    return open_page(write_html(samples.shapes(), tmp_path / "page.html"))
+
+
+def test_pointing_at_a_word_lights_up_the_patches_it_works_with(page):
+    before = opacity(page)
+    e = samples.shapes()
+    page.hover(CIRCLE)
+    pairs = e.interactions["image", "text"]
+    assert opacity(page) == pytest.approx(0.66 * pairs[4, 4] / np.abs(pairs).max(), abs=0.01)
+    against = '.panels path[data-part="image"][data-index="6"]'
+    assert page.eval_on_selector(against, "e => getComputedStyle(e).fill") == "rgb(20, 120, 230)"  # suppression: blue
+    said = readout(page)
+    assert said.startswith("“circle” alone +0.61; with ")
+    assert "patch 2,1 +0.74 ± " in said
+    assert "patch 2,3 −0.29 ± " in said
+    assert page.locator(".links path").count() >= 2
+    away(page)
+    assert opacity(page) == pytest.approx(before)
+    assert "Point at a word" in readout(page)
+
+
+def test_pointing_at_a_patch_lights_up_words_and_noise_stays_faint(page):
+    page.hover(PATCH)
+    said = readout(page)
+    assert "circle +0.74" in said
+    assert "colour +0.47" in said
+    tint = page.eval_on_selector(CIRCLE, "e => e.style.background")
+    assert re.match(r"rgb\(230 97 0 / calc\(0\.8", tint)
+    noise = '.stretch[data-part="text"][data-index="2"]'
+    faint = "e => Number(e.style.background.match(/calc\\(([\\d.]+)/)?.[1] ?? 0)"
+    kept = page.eval_on_selector(noise, faint)
+    page.uncheck("[name=faint]")
+    page.hover(PATCH)
+    page.evaluate(DRAWN)
+    assert page.eval_on_selector(noise, faint) > 3 * kept
+
+
+def test_clicking_keeps_several_and_escape_lets_go(page):
+    page.click(CIRCLE)
+    page.click('.stretch[data-part="text"][data-index="1"]')
+    away(page)
+    e = samples.shapes()
+    pairs = e.interactions["image", "text"]
+    together = pairs[:, 4] + pairs[:, 1]
+    limit = max(np.abs(pairs).max(), np.abs(together).max())
+    assert opacity(page) == pytest.approx(0.66 * together[4] / limit, abs=0.01)
+    assert readout(page).startswith("“circle” and “colour”")
+    assert page.locator(".panels .pinned").count() == 2
+    page.click(CIRCLE)
+    away(page)
+    assert readout(page).startswith("“colour”")
+    page.keyboard.press("Escape")
+    assert "Point at a word" in readout(page)
+    assert page.locator(".pinned").count() == 0
+
+
+def test_a_cell_and_a_row_stand_for_a_pair(page):
+    page.hover("table.pairs tbody tr:first-child td:last-child")
+    assert "with each other +0.74" in readout(page)
+    page.locator(".matrix tbody tr").nth(4).locator("td").nth(4).hover()
+    assert "with each other +0.74" in readout(page)
+
+
+def test_the_keyboard_walks_through_words_and_patches(page):
+    page.focus('.stretch[data-part="text"][data-index="0"]')
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    assert "“circle”" in readout(page)
+    page.keyboard.press("Enter")
+    assert page.get_attribute(CIRCLE, "aria-pressed") in {"true", "false"}
+    page.evaluate(DRAWN)
+    assert page.get_attribute(CIRCLE, "aria-pressed") == "true"
+    assert page.get_attribute(CIRCLE, "role") == "button"
+    page.keyboard.press("Escape")
+    page.focus('.panels path[data-index="0"]')
+    page.keyboard.press("ArrowDown")
+    assert "“patch 2,1”" in readout(page)
+    stops = page.evaluate("[...document.querySelectorAll('.panels [tabindex=\"0\"]')].map(e => e.dataset.part)")
+    assert sorted(stops) == ["image", "text"]  # one stop of Tab for each part
+
+
+def test_switches(page):
+    own = opacity(page)
+    page.click(CIRCLE)
+    away(page)
+    lit = opacity(page)
+    page.check('[name=show][value="single"]')
+    assert opacity(page) == pytest.approx(own)
+    assert page.is_visible(".own")
+    page.check('[name=show][value="together"]')
+    assert opacity(page) == pytest.approx(lit)
+    assert page.is_visible(".together")
+    assert page.is_hidden(".own")
+    page.fill("[name=opacity]", "0.5")
+    assert opacity(page) == pytest.approx(lit / 2, abs=0.01)
+    assert page.locator(".links path").count() > 0
+    page.uncheck("[name=lines]")
+    page.evaluate(DRAWN)
+    assert page.locator(".links path").count() == 0
+    page.check('[name=as][value="smooth"]')
+    page.evaluate(DRAWN)
+    assert "blur" in page.eval_on_selector(".areas", "e => e.style.filter")
+
+
+def test_a_matrix_is_sorted_by_a_column(page):
+    values = samples.shapes().interactions["image", "text"][:, 4]
+    column = "rows => rows.map(row => Number(row.cells[5].dataset.value))"
+    button = page.locator(".matrix thead .sort").nth(4)
+    for order in (sorted(values, reverse=True), sorted(values), list(values)):
+        button.click()
+        assert page.eval_on_selector_all(".matrix tbody tr", column) == pytest.approx(order)
+
+
+def test_methods_are_compared_with_one_pointer_and_may_be_hidden(open_page, tmp_path):
+    e = samples.shapes()
+    unary = replace(e, pair=None, pair_errors=None, provenance=samples.provenance(method="lime"))
+    page = open_page(write_comparison({"gp": e, "lime": unary}, tmp_path / "page.html"))
+    page.hover(f'[data-method="gp"] {CIRCLE}')
+    assert page.locator('[data-method="lime"] .stretch.chosen').count() == 1
+    said = readout(page)
+    assert re.search(r"gp: “circle” alone \+0\.61; with patch 2,1 \+0\.74", said)
+    assert "lime: “circle” alone +0.61; this method gives no pairs." in said
+    page.uncheck('[name=method][value="lime"]')
+    assert page.is_hidden('[data-method="lime"]')
+
+
+def test_what_if_is_told_and_texts_of_others_stay_texts(open_page, tmp_path):
+    e = samples.of_parts([samples.picture_part(name=samples.HOSTILE), samples.text_part(samples.HOSTILE)])
+    e.prediction = Prediction(samples.HOSTILE, 0.5)
+    e.what_if = (WhatIf((samples.HOSTILE,), samples.HOSTILE, 0.4), WhatIf((("text", 0),), "no", None))
+    page = open_page(write_html(e, tmp_path / "page.html"))
+    cards = page.locator("#what-if li")
+    assert cards.count() == 2
+    assert "the same answer" in cards.nth(0).inner_text()
+    assert "another answer" in cards.nth(1).inner_text()
+    page.hover(".stretch >> nth=0")
+    page.evaluate(DRAWN)
+    assert page.evaluate("document.images.length + document.scripts.length") == 2
+
+
+@pytest.mark.parametrize(("side", "words"), [(24, 200), (14, 40)])
+def test_large_pages_work_and_are_small_files(open_page, tmp_path, side, words):
+    text = " ".join(f"word{k}" for k in range(words))
+    e = samples.of_parts([samples.picture_part(side, side), samples.text_part(text)])
+    e.pair_errors = np.abs(e.pair) / 3
+    path = write_html(e, tmp_path / "page.html")
+    if words == 40:
+        assert path.stat().st_size < 2_000_000  # how fast it answers: benchmarks/page.py
+    page = open_page(path)
+    page.hover(".stretch >> nth=7")
+    assert readout(page).startswith("“word7” alone")
+    assert page.locator(".panels .areas path.player").count() == side**2
+
+
+def test_other_scripts_and_directions(open_page, tmp_path):
+    text = "ما لون الدائرة التي على يسار المربع؟"
+    e = samples.of_parts([samples.picture_part(), samples.text_part(text)])
+    page = open_page(write_html(e, tmp_path / "page.html"), width=380)
+    first, second = (page.locator(".text [data-index]").nth(k).bounding_box() for k in (0, 1))
+    assert first["x"] > second["x"]  # read from the right
+    assert page.evaluate("document.documentElement.scrollWidth") <= 380
+
+
+def test_touch_keeps_with_a_tap(open_page, tmp_path):
+    page = open_page(write_html(samples.shapes(), tmp_path / "page.html"), width=380, touch=True)
+    page.tap(CIRCLE)
+    assert "“circle”" in readout(page)
+    assert page.locator(".panels .pinned").count() == 1
