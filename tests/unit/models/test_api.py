@@ -18,7 +18,6 @@ import uvicorn
 import chiasm as cx
 from chiasm.core.errors import BudgetSpent, InvalidInput, MissingCapability, ModelError
 from chiasm.models.games import make_game
-from chiasm.models.remote.logprobs import bound_outside, given_answer
 from chiasm.models.remote.keys import Key, check_url, find_key
 from chiasm.serve.app import make_app
 
@@ -252,23 +251,6 @@ def test_unsafe_urls_are_refused(url):
     with pytest.raises(InvalidInput):
         check_url(url, allow_http=False)
     assert check_url("http://x/v1/", allow_http=True) == "http://x/v1"
-
-
-def test_the_bound_outside_the_top_is_sound():
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        chances = np.sort(rng.dirichlet(np.full(30, 0.3)))[::-1]
-        top = {str(k): float(np.log(p)) for k, p in enumerate(chances[:5])}
-        assert np.exp(bound_outside(top)) >= chances[5] - 1e-12
-
-
-def test_prompt_scores_are_of_the_answers_own_tokens():
-    reply = {"prompt_logprobs": [None, *({str(k): {"logprob": -k, "decoded_token": t}} for k, t in enumerate("xab"))]}
-    assert given_answer(reply, "ab") == -3
-    with pytest.raises(ModelError):
-        given_answer(reply, "zab")
-    with pytest.raises(MissingCapability):
-        given_answer({}, "ab")
 
 
 def test_a_dual_encoder_is_not_served():
