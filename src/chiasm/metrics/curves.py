@@ -65,7 +65,7 @@ class Curves:
             for name in case.parts:
                 member = case.members(name)
                 both = self._both(own & member)
-                found[name] = {k: c if k == "deletion" else c | ~member for k, c in both.items()}
+                found[name] = {k: c | ~member for k, c in both.items()}
         return found
 
     def _both(self, top: NDArray[np.bool_]) -> dict[str, Coalitions]:

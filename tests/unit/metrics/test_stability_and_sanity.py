@@ -51,6 +51,13 @@ def test_a_change_of_the_number_of_players_is_left_out():
     assert "number of players" in found.notes[0]
 
 
+def test_nothing_over_nothing_is_no_movement():
+    """A change that changes nothing: the target's distance has a floor, so that the ratio is 0 and not 0/0."""
+    same = {kind: {"same": lambda content, rng, strength: content} for kind in ("image", "text")}
+    found = scored(smooth, Stability(draws=2, own=same))["exact SII", "stability"]
+    assert (found.value, found.values["target moved"]) == (0, Stability().floor)
+
+
 def test_perturbations_are_small_and_keep_the_players():
     rng = np.random.default_rng(0)
     changed = noise(PICTURE, rng, 1.0)

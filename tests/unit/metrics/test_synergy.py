@@ -94,6 +94,14 @@ def test_the_middle_is_exact_up_to_order_five():
         assert abs(published - reference) > 1e-4  # the two ends alone are not enough
 
 
+def test_a_pair_of_complements_is_exact_to_order_three():
+    """Δ is then linear in the background, and two draws that are each other's complement have its mean."""
+    for seed in range(3):
+        known = sparse_polynomial(8, seed=seed, order=3)
+        one = case(Game(known.values, Players.abstract({"a": 4, "b": 4})), descending(8), seed=seed)
+        assert FSynMid(draws=2).score(one).value == pytest.approx(FSynExact().score(one).value, abs=1e-10)
+
+
 def test_the_middle_is_not_exact_beyond_order_five():
     known = sparse_polynomial(8, seed=1, order=8, terms=60)
     one = case(Game(known.values, Players.abstract({"a": 4, "b": 4})), descending(8))
