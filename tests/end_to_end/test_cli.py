@@ -328,6 +328,20 @@ def test_view_turns_a_saved_explanation_into_a_page(tmp_path, monkeypatch):
     assert opened == [(tmp_path / "car.svg").as_uri()]
 
 
+def test_view_compares_several_files_and_makes_a_gallery_of_a_folder(tmp_path):
+    files = [samples.shapes().save(tmp_path / f"{name}.json") for name in ("gp", "lime")]
+    result = RUNNER.invoke(app, ["view", *map(str, files)])
+    assert result.stdout == f"{tmp_path / 'comparison.html'}\n"
+    assert 'data-method="lime"' in (tmp_path / "comparison.html").read_text()
+    (tmp_path / "other.json").write_text('{"some": "thing"}')
+    result = RUNNER.invoke(app, ["view", str(tmp_path)])
+    assert result.stdout == f"{tmp_path / 'gallery.html'}\n"
+    gallery = (tmp_path / "gallery.html").read_text()
+    assert '"href":"pages/gp.html"' in gallery
+    assert gallery.count('"id":') == 2
+    assert "The model answered" in (tmp_path / "pages" / "lime.html").read_text()
+
+
 def test_view_refuses_in_words(tmp_path):
     (tmp_path / "b.html").mkdir()
     samples.shapes().save(tmp_path / "b.json")
@@ -335,6 +349,11 @@ def test_view_refuses_in_words(tmp_path):
     assert "There is no file" in RUNNER.invoke(app, ["view", str(tmp_path / "no.json")]).stderr
     result = RUNNER.invoke(app, ["view", "a.json", "--out", "a.gif"], env={"COLUMNS": "400"})
     assert (result.exit_code, "'a.gif': the name must end in" in result.stderr) == (2, True)
+    (tmp_path / "empty").mkdir()
+    wide = {"COLUMNS": "400"}
+    assert "no saved explanation in" in RUNNER.invoke(app, ["view", str(tmp_path / "empty")], env=wide).stderr
+    both = RUNNER.invoke(app, ["view", str(tmp_path / "empty"), str(tmp_path / "b.json")], env=wide)
+    assert "give one folder, or files of one prediction" in both.stderr
 
 
 @pytest.mark.parametrize(

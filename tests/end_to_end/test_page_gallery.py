@@ -82,6 +82,20 @@ def test_the_keyboard_reaches_search_and_samples(page):
     assert page.evaluate("document.activeElement.getAttribute('href')") == "samples/4321.html"
 
 
+def test_arrows_reach_samples_out_of_sight(page):
+    page.locator(".card").first.focus()
+    page.keyboard.press("End")
+    assert page.evaluate("document.activeElement.dataset.id") == "s4999"
+    page.keyboard.press("ArrowLeft")
+    assert page.evaluate("document.activeElement.dataset.id") == "s4998"
+    page.keyboard.press("Home")
+    for _ in range(12):
+        page.keyboard.press("ArrowDown")
+    assert int(page.evaluate("document.activeElement.dataset.at")) >= 12
+    assert page.locator(".card[tabindex='0']").count() == 1
+    assert page.get_attribute(".place >> nth=0", "role") == "listitem"
+
+
 @pytest.mark.parametrize("width", [380, 2500])
 def test_nothing_is_wider_than_the_page(page, width):
     page.set_viewport_size({"width": width, "height": 800})

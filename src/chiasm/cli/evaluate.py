@@ -11,6 +11,7 @@ import typer
 from chiasm.cli.explain import BatchSize, Device, Dtype, Images, MaskersGiven, PartsGiven, PlayersGiven, Quiet, Texts
 from chiasm.cli.parsing import parse_parts
 from chiasm.core.errors import InvalidInput
+from chiasm.core.registry import views
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,7 +46,12 @@ Baselines = Annotated[
 ]
 Twin = Annotated[str | None, typer.Option(help="A model of the same form trained on other labels.")]
 Seed = Annotated[int, typer.Option(help="Seed of metrics and controls, and of a generated data set.")]
-Out = Annotated[str | None, typer.Option("--out", "-o", metavar="FILE.json", help="Write all scores.")]
+Out = Annotated[
+    str | None,
+    typer.Option(
+        "--out", "-o", metavar="FILE", help=".json: all scores; .html: a page with the scores under each method."
+    ),
+]
 Cache = Annotated[
     str | None,
     typer.Option(metavar="FOLDER", help="Where values are remembered; off for nowhere. See: chiasm cache."),
@@ -115,7 +121,7 @@ def evaluate(
             twin=other,
             progress=bar,
         )
-    _tell(found, None if quiet else stdout(), out)
+    _tell(found, explanations, None if quiet else stdout(), out)
 
 
 def _scored(
@@ -138,20 +144,26 @@ def _scored(
     return BaselineScores(found)
 
 
-def _tell(scores: BaselineScores, console: Console | None, out: str | None) -> None:
+def _tell(
+    scores: BaselineScores, explanations: dict[str, Explanation], console: Console | None, out: str | None
+) -> None:
     """Show the scores, those of other baselines below, and write each set: ``out``, then ``….baseline-1.json``, …"""
     if console is not None:
         show(scores.by_baseline[AS_GIVEN], console)
         if len(scores.by_baseline) > 1:
             show_baselines(scores, console)
+    if out is not None and Path(out).suffix == ".html":
+        table = scores.by_baseline[AS_GIVEN].table()
+        typer.echo(str(views.get("comparison")(explanations, Path(out), table)))
+        return
     for place, one in enumerate(scores.by_baseline.values() if out is not None else ()):
         typer.echo(str(one.save(Path(str(out)).with_suffix(f".baseline-{place}.json" if place else ".json"))))
 
 
 def _check_out(out: str | None) -> None:
     """Refuse an output that could not be written, before anything is computed."""
-    if out is not None and (Path(out).suffix != ".json" or not Path(out).parent.is_dir()):
-        raise InvalidInput(f"Cannot write {out!r}: give a name that ends in .json in a folder that exists.")
+    if out is not None and (Path(out).suffix not in {".json", ".html"} or not Path(out).parent.is_dir()):
+        raise InvalidInput(f"Cannot write {out!r}: give a name that ends in .json or .html in a folder that exists.")
 
 
 def _sample(parts: dict[str, str], dataset: str | None, row: int, seed: int) -> Sample:

@@ -8,7 +8,7 @@ orange, their largest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,12 +66,20 @@ class Column:
     details: list[Line]
 
 
-def write_comparison(explanations: Mapping[str, Explanation], path: str | Path) -> Path:
+#: what explanations scored: names of the columns, then a row of texts for each explanation, its name first
+ScoreTable = tuple[Sequence[str], Sequence[Sequence[str]]]
+
+
+def write_comparison(
+    explanations: Mapping[str, Explanation], path: str | Path, scores: ScoreTable | None = None
+) -> Path:
     """Write one page with a panel for each method, atomically.
 
     Args:
         explanations: name → explanation, all of one prediction and of the same players.
         path: the file to write.
+        scores: what they scored, and perhaps others (``Scores.table()``); those of each stand under its values, all of
+            them at the page's end.
 
     Returns:
         The path.
@@ -80,11 +88,11 @@ def write_comparison(explanations: Mapping[str, Explanation], path: str | Path) 
         InvalidInput: there is none, they explain different players, or the folder does not exist.
     """
     path = Path(path)
-    write_atomic(path, render_comparison(explanations).encode("utf-8", "replace"))
+    write_atomic(path, render_comparison(explanations, scores).encode("utf-8", "replace"))
     return path
 
 
-def render_comparison(explanations: Mapping[str, Explanation]) -> str:
+def render_comparison(explanations: Mapping[str, Explanation], scores: ScoreTable | None = None) -> str:
     """The page as text; see `write_comparison`."""
     if not explanations:
         raise InvalidInput("There is nothing to compare: give at least one explanation.")
@@ -102,6 +110,8 @@ def render_comparison(explanations: Mapping[str, Explanation]) -> str:
         "target": first.provenance.target,
         "unit_in_words": wording.unit_in_words(first),
         "columns": columns,
+        "scores": scores,
+        "scored": {row[0]: list(zip(scores[0][1:], row[1:], strict=True)) for row in scores[1]} if scores else {},
         "panels": columns[0].panels,
         "areas": {(a.mark.part, a.mark.index): (panel, a) for panel in columns[0].panels for a in panel.areas},
         "common": [line for line in details(first) if line[0] in _COMMON or line[0].startswith("Part ")],

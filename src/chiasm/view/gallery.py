@@ -115,8 +115,12 @@ def _uri(item: Item) -> str:
 def _relative(item: Item) -> str:
     href = item.href or ""
     parts = urlsplit(href.strip())
-    if parts.scheme or parts.netloc or href.startswith(("/", "\\")):
-        raise InvalidInput(f"The address {href!r} of {item.id!r} must be relative to the gallery, e.g. samples/7.html.")
+    steps = href.replace("\\", "/").split("/")
+    if parts.scheme or parts.netloc or href.startswith(("/", "\\")) or ".." in steps:
+        raise InvalidInput(
+            f"The address {href!r} of {item.id!r} must be of a file in or below the gallery's folder, e.g. "
+            f"samples/7.html."
+        )
     return href
 
 

@@ -93,3 +93,14 @@ def test_hostile_text_stays_text():
     page = render_comparison(some)
     assert "<script>alert" not in page
     assert "onerror=alert(1)>" not in page.replace("&gt;", "").replace("&lt;", "") or "<img" not in page
+
+
+def test_scores_stand_under_their_method_and_beside_the_controls():
+    table = (["explanation", "f_syn ↑"], [["gp", "0.31"], ["lime", "0.12"], ["random 0", "0.05"]])
+    page = render_comparison(explanations(), table)
+    by_method = sections(page)
+    assert "0.31" in by_method["gp"]
+    assert "0.12" in by_method["lime"]
+    assert "0.05" not in by_method["gp"]
+    assert "random 0" in page[page.index('id="scores"') :]
+    assert 'id="scores"' not in render_comparison(explanations())

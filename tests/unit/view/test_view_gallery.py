@@ -17,9 +17,11 @@ def item(**changes):
     return Item(**{"id": "7", "dataset": "d", "model": "m", "question": "q", "answer": "a", **changes})
 
 
-@pytest.mark.parametrize("href", ["https://example.org/x", "//example.org/x", "javascript:alert(1)", "/etc/passwd"])
+@pytest.mark.parametrize(
+    "href", ["https://example.org/x", "//example.org/x", "javascript:alert(1)", "/etc/passwd", "../up.html"]
+)
 def test_addresses_outside_the_folder_are_refused(tmp_path, href):
-    with pytest.raises(InvalidInput, match="of '7' must be relative"):
+    with pytest.raises(InvalidInput, match="of '7' must be of a file"):
         write_gallery([item(href=href)], tmp_path / "g.html", "G")
 
 

@@ -125,8 +125,8 @@
         const [x, y] = area.dataset.at.split(" ").map(Number);
         const text = document.createElementNS(SVG, "text");
         text.setAttribute("class", "value");
-        text.setAttribute("x", Math.min(Math.max(x, 62), 938));
-        text.setAttribute("y", y);
+        text.setAttribute("x", String(Math.min(Math.max(x, 62), 938)));
+        text.setAttribute("y", String(y));
         text.textContent = number(value, limit);
         picture.append(text);
       }
@@ -303,8 +303,9 @@
   });
   document.addEventListener("pointerleave", () => point([]));
   document.addEventListener("focusin", (event) => {
-    point(event.target.matches(":focus-visible") ? meant(event.target) : []);
-    hint(event.target);
+    const target = /** @type {Element} */ (event.target);
+    point(target.matches(":focus-visible") ? meant(target) : []);
+    hint(target);
   });
   function hint(target) {
     const element = target.closest?.(".panels [data-part][data-index]");
@@ -313,8 +314,9 @@
   }
   document.addEventListener("focusout", () => point([]));
   document.addEventListener("click", (event) => {
-    if (event.target.closest(".sort, a, input, label, summary")) return;
-    const found = meant(event.target);
+    const target = /** @type {Element} */ (event.target);
+    if (target.closest(".sort, a, input, label, summary")) return;
+    const found = meant(target);
     if (found.length) toggle(found);
   });
 
@@ -378,13 +380,13 @@
 
   // ---- switches ------------------------------------------------------------------------------------------------------
   controls.addEventListener("input", () => {
-    const input = (name, more = "") => controls.querySelector(`[name=${name}]${more}`);
+    const input = (name, more = "") => /** @type {HTMLInputElement} */ (controls.querySelector(`[name=${name}]${more}`));
     settings.show = input("show", ":checked").value;
     settings.as = input("as", ":checked").value;
     settings.faint = input("faint").checked;
     settings.lines = input("lines").checked;
     settings.opacity = Number(input("opacity").value);
-    for (const box of controls.querySelectorAll("[name=method]")) {
+    for (const box of /** @type {NodeListOf<HTMLInputElement>} */ (controls.querySelectorAll("[name=method]"))) {
       shown.find((method) => method.name === box.value).section.hidden = !box.checked;
     }
     for (const picture of document.querySelectorAll(".panels svg.picture .areas")) smooth(picture);
@@ -399,7 +401,7 @@
   }
 
   // ---- sorting a matrix by one of its columns ------------------------------------------------------------------------
-  for (const table of document.querySelectorAll(".matrix table")) {
+  for (const table of /** @type {NodeListOf<HTMLTableElement>} */ (document.querySelectorAll(".matrix table"))) {
     const body = table.tBodies[0], original = [...body.rows];
     [...table.tHead.rows[0].cells].slice(1).forEach((head, column) => {
       const button = document.createElement("button");

@@ -1,0 +1,97 @@
+"""A folder of saved explanations as a gallery: a card for each, and behind it its page."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from PIL import Image
+
+from chiasm.core.errors import InvalidInput, SchemaError
+from chiasm.core.explanation import Explanation
+from chiasm.core.players import Regions
+from chiasm.view import raster
+from chiasm.view.gallery import Item, write_gallery
+from chiasm.view.html import write_html
+
+#: where the pages of the explanations go, and what the gallery is called
+PAGES: Final = "pages"
+NAME: Final = "gallery.html"
+#: side of a card's picture in pixels
+SIDE: Final = 110
+
+
+def write_folder(folder: str | Path, path: str | Path | None = None) -> Path:
+    """Write a page for every explanation in a folder and below, and a gallery of them.
+
+    Args:
+        folder: holds files that ``Explanation.save`` wrote; other files are left alone.
+        path: the gallery's file; by default ``gallery.html`` in the folder. The pages go beside it, into ``pages``.
+
+    Returns:
+        The path of the gallery.
+
+    Raises:
+        InvalidInput: the folder holds no explanation, or the gallery's folder does not exist.
+    """
+    folder = Path(folder)
+    gallery = folder / NAME if path is None else Path(path)
+    found = list(_explanations(folder))
+    if not found:
+        raise InvalidInput(
+            f"There is no saved explanation in {str(folder)!r}; make some: chiasm explain --out FILE.json."
+        )
+    if not gallery.parent.is_dir():
+        raise InvalidInput(f"The folder {str(gallery.parent)!r} does not exist; make it first or choose another path.")
+    (gallery.parent / PAGES).mkdir(exist_ok=True)
+    items = []
+    for name, explanation in found:
+        page = write_html(explanation, gallery.parent / PAGES / f"{name}.html")
+        items.append(_item(name, explanation, page.relative_to(gallery.parent).as_posix()))
+    return write_gallery(items, gallery, f"{folder.resolve().name}: {len(items)} explanations")
+
+
+def _explanations(folder: Path) -> Iterator[tuple[str, Explanation]]:
+    """Explanations by their place in the folder; JSON files of other kinds are passed over."""
+    for file in sorted(folder.rglob("*.json")):
+        try:
+            yield "-".join(file.relative_to(folder).with_suffix("").parts), Explanation.load(file)
+        except SchemaError as error:
+            if "no schema" not in str(error) and "not a saved explanation" not in str(error):
+                raise  # a damaged one is not to vanish
+
+
+def _item(name: str, explanation: Explanation, href: str) -> Item:
+    prediction, provenance = explanation.prediction, explanation.provenance
+    together = [value for parts, value in explanation.contributions.items() if len(parts) > 1]
+    numbers = {"together": float(sum(together))} if together else {}
+    if explanation.pair is not None and (pairs := explanation.top_pairs(1)):
+        numbers["strongest pair"] = pairs[0].value
+    return Item(
+        id=name,
+        dataset=provenance.target,
+        model=provenance.model or "",
+        question=" ".join(str(p.content) for p in explanation.players.parts.values() if isinstance(p.content, str))
+        or name,
+        answer=prediction.answer if prediction is not None else "",
+        thumbnail=_thumbnail(explanation),
+        numbers=numbers,
+        tags={"method": provenance.method, "index": provenance.index},
+        href=href,
+    )
+
+
+def _thumbnail(explanation: Explanation) -> bytes | None:
+    """The first picture among the parts, small, as a PNG file."""
+    for part in explanation.players.parts.values():
+        if isinstance(part.geometry, Regions) and part.geometry.label_map.size:
+            height, width = part.geometry.label_map.shape
+            picture = Image.fromarray(np.asarray(raster.pixels(part.content, (height, width))))
+            picture.thumbnail((SIDE, SIDE))
+            file = io.BytesIO()
+            picture.save(file, "PNG", optimize=True)
+            return file.getvalue()
+    return None
