@@ -196,8 +196,6 @@ class FSynMid(_Synergy):
         """Empty, full, then the drawn ones; the same for every explanation of the sample."""
         if self.draws != "all" and (self.draws < 2 or self.draws % 2):
             raise InvalidInput(f"Middle contexts are drawn in pairs; draws is {self.draws!r}, give 2, 4, … or 'all'.")
-        if self.every < 1:
-            raise InvalidInput(f"The middle context is asked for at every step or so many; every is {self.every}.")
         shape = (orders, self.steps + 1)
         if self.draws == "all":
             middle = np.broadcast_to(all_coalitions(self.groups), (*shape, 2**self.groups, self.groups))
@@ -212,6 +210,8 @@ class FSynMid(_Synergy):
 
     def _measured(self) -> NDArray[np.bool_]:
         """Steps at which the middle context is known: those asked for, and both ends, where it is no other context."""
+        if self.every < 1:
+            raise InvalidInput(f"The middle context is asked for at every step or so many; every is {self.every}.")
         step = np.arange(self.steps + 1)
         return np.asarray((step % self.every == 0) | (step == self.steps))
 
