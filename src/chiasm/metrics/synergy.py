@@ -209,7 +209,7 @@ class FSynMid(_Synergy):
         return np.concatenate([ends, middle], axis=2)
 
     def _measured(self) -> NDArray[np.bool_]:
-        """Steps at which the middle context is known: those asked for, and both ends, where it is no other context."""
+        """Steps at which the middle context is asked for, the last one among them (at the first, Δ is 0)."""
         if self.every < 1:
             raise InvalidInput(f"The middle context is asked for at every step or so many; every is {self.every}.")
         step = np.arange(self.steps + 1)
