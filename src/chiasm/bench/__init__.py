@@ -1,1 +1,1 @@
-"""The benchmark: explainer × model × data set × metric."""
+"""Benchmarks: explainers × models × data sets × metrics, with a leader board that tells what differs from noise."""

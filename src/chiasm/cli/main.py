@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from chiasm.cli.bench import bench
 from chiasm.cli.cache import cache
 from chiasm.cli.doctor import doctor
 from chiasm.cli.evaluate import evaluate
@@ -55,6 +56,7 @@ app.command("doctor")(doctor)
 app.command("export")(export)
 app.command("list")(list_things)
 app.command("serve")(serve)
+app.add_typer(bench, name="bench")
 app.add_typer(cache, name="cache")
 
 

@@ -13,10 +13,10 @@ from typing import Any, Final
 from chiasm.core.errors import InvalidInput
 from chiasm.core.storage import write_atomic
 
-#: column → what it holds: ``"text"``, ``"float"``, ``"whole"`` or ``"truth"``
+#: column → what it holds: ``"string"``, ``"float"``, ``"whole"`` or ``"truth"``
 Schema = Mapping[str, str]
 
-_SQL: Final = {"text": "VARCHAR", "float": "DOUBLE", "whole": "BIGINT", "truth": "BOOLEAN"}
+_SQL: Final = {"string": "VARCHAR", "float": "DOUBLE", "whole": "BIGINT", "truth": "BOOLEAN"}
 #: temporary files of writers that were killed are removed after so many seconds
 _STALE: Final = 3600.0
 _SMALL, _LARGE = "part", "pack"
@@ -54,7 +54,7 @@ def write(folder: Path, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> Pa
 def _arrow(schema: Schema) -> Any:
     import pyarrow as pa
 
-    kinds = {"text": pa.string(), "float": pa.float64(), "whole": pa.int64(), "truth": pa.bool_()}
+    kinds = {"string": pa.string(), "float": pa.float64(), "whole": pa.int64(), "truth": pa.bool_()}
     return pa.schema([(name, kinds[kind]) for name, kind in schema.items()])
 
 

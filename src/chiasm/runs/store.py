@@ -32,17 +32,17 @@ MANIFEST: Final = "run.json"
 SCHEMA: Final = "chiasm.run"
 VERSION: Final = 1
 CELLS: Final = "cells"
-#: columns that every row has: the cell's fingerprint, the attempt at it, and the row's place among that attempt's
-_OWN: Final[Schema] = {"cell": "text", "attempt": "text", "place": "whole"}
+#: columns that every row has: the cell's fingerprint, the attempt at it, and the row's line among that attempt's
+_OWN: Final[Schema] = {"cell": "string", "attempt": "string", "line": "whole"}
 _CELL_COLUMNS: Final[Schema] = {
-    "cell": "text",
-    "attempt": "text",
-    "work_group": "text",
-    "key": "text",
-    "error": "text",
+    "cell": "string",
+    "attempt": "string",
+    "work_group": "string",
+    "key": "string",
+    "error": "string",
     "seconds": "float",
     "attempts": "whole",
-    "worker": "text",
+    "worker": "string",
     "finished": "float",
 }
 #: a writer spends at most this part of the time on writing, as long as what is done then waits no more than so many
@@ -68,7 +68,7 @@ class Store:
 
     Args:
         folder: where; made if need be.
-        tables: table → column → ``"text"``, ``"float"``, ``"whole"`` or ``"truth"`` (a bool); any may be missing in a
+        tables: table → column → ``"string"``, ``"float"``, ``"whole"`` or ``"truth"`` (a bool); any may be missing in a
             row. ``None``: those that the folder was made with.
         about: what the run is, in JSON types; kept in ``run.json`` when the folder is made.
 
@@ -136,7 +136,7 @@ class Store:
             name = uuid.uuid4().hex
             own = {"cell": done.cell.fingerprint, "attempt": name}
             for table, several in done.rows.items():
-                rows[table] += [{**own, "place": place, **row} for place, row in enumerate(several)]
+                rows[table] += [{**own, "line": line, **row} for line, row in enumerate(several)]
             cells.append(_cell_row(done, own))
         for table, several in rows.items():
             if several:
@@ -196,7 +196,7 @@ class Store:
         """A whole table, in a stable order: by cell, then as the cell gave its rows."""
         if name not in (*self.tables, CELLS):
             raise InvalidInput(f"There is no table {name!r}; the run has {', '.join((*self.tables, CELLS))}.")
-        order = "cell" if name == CELLS else "cell, place"
+        order = "cell" if name == CELLS else "cell, line"
         return self.query(f"SELECT * FROM {name} ORDER BY {order}")  # noqa: S608 - a known name
 
     def _views(self, connection: Any) -> None:
@@ -221,8 +221,7 @@ class Store:
 
     def explanation_path(self, name: str) -> Path:
         """Where an explanation is or would be kept."""
-        short = digest(name)
-        return self.folder / "explanations" / short[:2] / f"{short}.json"
+        return explanation_path(self.folder, name)
 
     def _save(self, name: str, explanation: Explanation) -> None:
         path = self.explanation_path(name)
@@ -232,6 +231,12 @@ class Store:
 
     def _place(self, table: str) -> Path:
         return self.folder / "results" / table
+
+
+def explanation_path(folder: Path, name: str) -> Path:
+    """Where the store in a folder keeps an explanation, or would."""
+    short = digest(name)
+    return folder / "explanations" / short[:2] / f"{short}.json"
 
 
 def _cell_row(done: Done, own: Mapping[str, Any]) -> dict[str, Any]:

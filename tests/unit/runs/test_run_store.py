@@ -48,7 +48,7 @@ def test_rows_come_back_as_they_were(tmp_path):
 
 def test_an_empty_store_has_its_tables(tmp_path):
     store = Store(tmp_path / "run", TABLES)
-    assert list(store.table("squares")) == ["cell", "place", "x", "square", "error"]
+    assert list(store.table("squares")) == ["cell", "line", "x", "square", "error"]
     assert store.done() == set()
 
 
@@ -190,7 +190,7 @@ def test_small_cells_are_written_together_and_long_ones_at_once(tmp_path, monkey
         (lambda f: Store(f / "run", {"other": {"x": "whole"}}), "other tables"),
         (lambda f: Store(f, TABLES), "holds something else"),
         (lambda f: Store(f / "new", {"cells": {}}), "cannot be kept"),
-        (lambda f: Store(f / "new", {"a": {"x": "int"}}), "choose of text, float"),
+        (lambda f: Store(f / "new", {"a": {"x": "int"}}), "choose of string, float"),
         (lambda f: Store(f / "run").table("what"), "squares, cells"),
         (lambda f: Store(f / "run").query("SELEC 1"), "cannot be answered"),
         (lambda f: Store(f / "run").query("SELECT a FROM cells"), "cannot be answered"),

@@ -13,7 +13,7 @@ import numpy as np
 
 from chiasm.runs.cells import Cell, Done, Rows, Task, attempt
 
-TABLES = {"squares": {"x": "whole", "square": "float", "error": "text"}}
+TABLES = {"squares": {"x": "whole", "square": "float", "error": "string"}}
 
 
 def tasks(n: int, groups: int = 1, together: int = 1) -> list[Task]:
