@@ -44,6 +44,9 @@ Baselines = Annotated[
     list[str] | None,
     typer.Option("--baseline", metavar="MASKERS", help="Score once more with players hidden so (as --masker); repeat."),
 ]
+Details = Annotated[
+    bool, typer.Option("--details", help="All values of each metric: by part, of pairs, what chance gives.")
+]
 Twin = Annotated[str | None, typer.Option(help="A model of the same form trained on other labels.")]
 Seed = Annotated[int, typer.Option(help="Seed of metrics and controls, and of a generated data set.")]
 Out = Annotated[
@@ -72,6 +75,7 @@ def evaluate(
     players: PlayersGiven = None,
     masker: MaskersGiven = None,
     baseline: Baselines = None,
+    details: Details = False,
     twin: Twin = None,
     seed: Seed = 0,
     batch_size: BatchSize = None,
@@ -94,21 +98,17 @@ def evaluate(
     chosen = None if metrics is None else [metric.strip() for metric in metrics.split(",") if metric.strip()]
 
     from chiasm.cli.progress import Bar
-    from chiasm.cli.terminal import stdout
     from chiasm.metrics import metrics as known
     from chiasm.models.hub import load
 
     for metric in chosen or ():
         known.get(metric)  # a wrong name is refused before the model is loaded
-    given = {"device": device, "dtype": dtype}
-    options: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    options = _given(device=device, dtype=dtype)
     hidden_by = {AS_GIVEN: masker, **{name: name for name in baseline or ()}}
     with Bar(quiet=quiet) as bar:
         bar(0, None, f"loading {name}")
-        adapter = load(name, **options)
-        other = None if twin is None else load(twin, **options)
         found = _scored(
-            adapter,
+            load(name, **options),
             sample,
             explanations,
             hidden_by,
@@ -118,10 +118,13 @@ def evaluate(
             seed=seed,
             batch_size=batch_size,
             cache=cache,
-            twin=other,
+            twin=None if twin is None else load(twin, **options),
             progress=bar,
         )
-    _tell(found, explanations, None if quiet else stdout(), out)
+    if not quiet:
+        _show_all(found, details=details)
+    if out is not None:
+        _write(found, explanations, Path(out))
 
 
 def _scored(
@@ -144,20 +147,27 @@ def _scored(
     return BaselineScores(found)
 
 
-def _tell(
-    scores: BaselineScores, explanations: dict[str, Explanation], console: Console | None, out: str | None
-) -> None:
-    """Show the scores, those of other baselines below, and write each set: ``out``, then ``….baseline-1.json``, …"""
-    if console is not None:
-        show(scores.by_baseline[AS_GIVEN], console)
-        if len(scores.by_baseline) > 1:
-            show_baselines(scores, console)
-    if out is not None and Path(out).suffix == ".html":
+def _given(**options: Any) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def _show_all(scores: BaselineScores, *, details: bool) -> None:
+    """Show the scores, and what other baselines make of them."""
+    from chiasm.cli.terminal import stdout
+
+    show(scores.by_baseline[AS_GIVEN], stdout(), details=details)
+    if len(scores.by_baseline) > 1:
+        show_baselines(scores, stdout())
+
+
+def _write(scores: BaselineScores, explanations: dict[str, Explanation], out: Path) -> None:
+    """Write ``out`` and, of other baselines, ``….baseline-1.json``, …"""
+    if out.suffix == ".html":
         table = scores.by_baseline[AS_GIVEN].table()
-        typer.echo(str(views.get("comparison")(explanations, Path(out), table)))
+        typer.echo(str(views.get("comparison")(explanations, out, table)))
         return
-    for place, one in enumerate(scores.by_baseline.values() if out is not None else ()):
-        typer.echo(str(one.save(Path(str(out)).with_suffix(f".baseline-{place}.json" if place else ".json"))))
+    for place, one in enumerate(scores.by_baseline.values()):
+        typer.echo(str(one.save(out.with_suffix(f".baseline-{place}.json" if place else ".json"))))
 
 
 def _check_out(out: str | None) -> None:
@@ -202,7 +212,7 @@ def _read(files: list[Path]) -> dict[str, Explanation]:
     return {name: Explanation.load(file) for name, file in zip(names, files, strict=True)}
 
 
-def show(scores: Scores, console: Console) -> None:
+def show(scores: Scores, console: Console, *, details: bool = False) -> None:
     """A metric a line, an explanation a column: there are more metrics than a terminal is wide."""
     from rich.table import Table
     from rich.text import Text
@@ -216,12 +226,21 @@ def show(scores: Scores, console: Console) -> None:
         table.add_column(safe(line[0]), justify="right", overflow="fold")
     for k, title in enumerate(header[1:], 1):
         table.add_row(Text(title), *(Text(line[k]) for line in rows))
+        for name, values in _details(scores, scores.metrics[k - 1]).items() if details else ():
+            table.add_row(Text(f"  {safe(name)}", style="not bold"), *(Text(_cell(value)) for value in values))
     console.print(Text(safe(f"{scores.about['model']}: {scores.about['target']}")))
     console.print(table)
     words = f"{scores.computed:,} values computed, {scores.requested:,} asked for, {scores.seconds:.1f} s"
     console.print(Text(words, style="dim"))
     for note in [*scores.notes, *_remarks(scores)]:
         console.print(Text(f"note: {safe(note)}", style="dim"))
+
+
+def _details(scores: Scores, metric: str) -> dict[str, list[float]]:
+    """What a metric found beside its score: name → one value for each explanation, NaN where there is none."""
+    found = [scores.row(name, metric).score for name in scores.explanations]
+    names = dict.fromkeys(key for score in found if score is not None for key in list(score.values)[1:])
+    return {key: [math.nan if score is None else score.values.get(key, math.nan) for score in found] for key in names}
 
 
 def show_baselines(scores: BaselineScores, console: Console) -> None:

@@ -119,6 +119,20 @@ def test_command(sample, explanation, tmp_path):
     assert plain["one", "f_syn"].value == pytest.approx(found["one", "f_syn"].value, abs=1e-4)
 
 
+def test_command_with_details(sample, explanation, tmp_path):
+    file, out = explanation.save(tmp_path / "one.json"), tmp_path / "scores.json"
+    folder = cx.export([sample], tmp_path / "data")
+    line = ["evaluate", str(file), "--dataset", str(folder), "--metrics", "srg,pair_localisation", "-o", str(out)]
+    shown, plain = (CliRunner().invoke(app, [*line, *more]).output for more in (["--details"], []))
+    found = Scores.load(out)
+    by_name = {words[0]: words[1:] for text in shown.splitlines() if (words := text.split())}
+    for part in ("image", "text"):
+        wanted = [found[name, "srg"].values[part] for name in found.explanations]
+        assert by_name[part] == [f"{value:.3f}".replace("-", "−") for value in wanted]
+    assert "chance" in shown
+    assert "chance" not in plain
+
+
 def test_command_with_other_baselines(sample, explanation, tmp_path):
     file, out = explanation.save(tmp_path / "one.json"), tmp_path / "scores.json"
     folder = cx.export([sample], tmp_path / "data")
