@@ -80,6 +80,25 @@ def exact_values(match: ModelGame, forward: Any) -> NDArray[np.float64]:
     Raises:
         InvalidInput: another masker, several tokens, or image players that do not come first.
     """
+    cells = len(match.game.all_players["image"])
+    # the image players come first, so they are the lowest bits
+    return all_words(match, forward, all_coalitions(cells)).T.ravel()
+
+
+def all_words(match: ModelGame, forward: Any, pictures: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Values of some masks of the picture with every coalition of words.
+
+    Args:
+        match: as for `exact_values`.
+        forward: as there.
+        pictures: ``bool[masks, image players]``.
+
+    Returns:
+        ``float64[masks, 2**words]``.
+
+    Raises:
+        InvalidInput: as there.
+    """
     values = match.game._values  # noqa: SLF001 - a benchmark may look inside
     players = match.game.all_players
     if not isinstance(values, DecoderValues) or list(players.parts) != ["image", "text"]:
@@ -90,15 +109,14 @@ def exact_values(match: ModelGame, forward: Any) -> NDArray[np.float64]:
     owners = np.full(len(prompt.ids), -1, np.int64)
     owners[prompt.parts["text"].positions] = values._texts.owners["text"]  # noqa: SLF001
     packed = pack(owners)
-    cells, words = len(players["image"]), len(players["text"])
-    pictures = np.ones((1 << cells, cells + words), bool)
-    pictures[:, :cells] = all_coalitions(cells)
-    found = np.empty((1 << words, 1 << cells), np.float64)
+    words = len(players["text"])
+    masks = np.concatenate([pictures, np.ones((len(pictures), words), bool)], axis=1)
     step = max(1, ROW_TOKENS // len(packed.source))
-    for start in range(0, 1 << cells, step):
-        rows = values.rows(pictures[start : start + step])
-        found[:, start : start + step] = _scores(values, forward, rows, packed).T
-    return found.ravel()  # the image players come first, so they are the lowest bits
+    found = [
+        _scores(values, forward, values.rows(masks[start : start + step]), packed)
+        for start in range(0, len(masks), step)
+    ]
+    return np.concatenate(found)
 
 
 def _scores(values: DecoderValues, forward: Any, rows: list[Any], packed: Packed) -> NDArray[np.float64]:

@@ -15,8 +15,8 @@ import chiasm
 SOURCE = Path(chiasm.__file__).parent
 
 #: the rooms that everything above the metrics may use
-BELOW = {"core", "modalities", "estimators", "view", "zoo", "models", "explainers", "metrics"}
-#: room → rooms it may import from (core → modalities, estimators, runs, view, zoo → models → explainers, zoo above,
+BELOW = {"core", "statistics", "modalities", "estimators", "view", "zoo", "models", "explainers", "metrics"}
+#: room → rooms it may import from (core → modalities, estimators, runs, statistics, view, zoo → models → explainers, zoo above,
 #: serve → metrics → audit, bench → cli)
 ALLOWED = {
     "core": set(),
@@ -29,6 +29,7 @@ ALLOWED = {
     "explainers": {"core", "modalities", "estimators", "models"},
     "metrics": {"core", "modalities", "estimators", "models", "explainers"},
     "runs": {"core"},
+    "statistics": {"core"},
     "serve": {"core", "modalities", "models"},
     "bench": {*BELOW, "runs"},
     "audit": {*BELOW, "runs"},

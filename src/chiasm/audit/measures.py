@@ -1,7 +1,7 @@
 """The figures of an audit: each a function of sums of columns over samples, with its range and source.
 
 What a figure says is put in one line with the names of the parts; how sure it is comes from
-`chiasm.audit.bootstrap`.
+`chiasm.statistics.bootstrap`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from chiasm.audit.bootstrap import Figure, mean_of, ratio
 from chiasm.audit.information import Pid, pid
 from chiasm.audit.parts import interaction_values, intershap, shapley_shares, share_of_interaction
 from chiasm.audit.table import Floats, Table
+from chiasm.statistics.bootstrap import Figure, mean_of, ratio
 
 Unit = Literal["share", "difference of shares", "value", "bits"]
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from chiasm.audit.bootstrap import Bootstrap, Estimate, difference, holm
 from chiasm.audit.measures import Measure, measures
 from chiasm.audit.strata import Stratum, strata
 from chiasm.audit.table import Table
 from chiasm.core.errors import InvalidInput
+from chiasm.statistics.bootstrap import Bootstrap, Estimate, difference, holm
 
 
 @dataclass(frozen=True, eq=False)

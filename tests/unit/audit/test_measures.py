@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chiasm.audit.bootstrap import Bootstrap
 from chiasm.audit.measures import MOST_ANSWERS, measures
 from chiasm.audit.table import Table, same_answer
 from chiasm.core.errors import InvalidInput
+from chiasm.statistics.bootstrap import Bootstrap
 
 
 def row(values: Any, answers: Any = None, reference: str | None = None, **more: Any) -> dict[str, Any]:

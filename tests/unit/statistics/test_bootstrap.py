@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from chiasm.audit.bootstrap import Bootstrap, difference, holm, mean_of, ratio
 from chiasm.core.errors import InvalidInput
+from chiasm.statistics.bootstrap import Bootstrap, difference, holm, mean_of, ratio
 
 
 def covered(draw, figure, truth: float, n: int, simulations: int = 600) -> float:
@@ -80,7 +80,7 @@ def test_the_p_value_is_small_for_a_sure_difference_and_uniform_without_one() ->
 def test_memory_does_not_grow_with_the_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(0).normal(size=3000)
     whole = Bootstrap(np.arange(3000), 300, 5).estimate(mean_of(values), ratio)
-    monkeypatch.setattr("chiasm.audit.bootstrap.HELD", 3000 * 7)
+    monkeypatch.setattr("chiasm.statistics.bootstrap.HELD", 3000 * 7)
     pieces = Bootstrap(np.arange(3000), 300, 5).estimate(mean_of(values), ratio)
     assert pieces.replicates == pytest.approx(whole.replicates)
 

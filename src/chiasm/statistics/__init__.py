@@ -1,0 +1,1 @@
+"""Statistics of audits and benchmarks: intervals, tests, what differs from noise. Knows arrays and tables alone."""
