@@ -91,11 +91,11 @@ WITH last AS ({_SCORES}), found AS (
         count(*) FILTER (WHERE error IS NOT NULL) AS n_failed
     FROM last GROUP BY ALL
 ), rivals AS (
-    SELECT model, dataset, metric, count(DISTINCT explainer) AS n
+    SELECT model, dataset, count(DISTINCT explainer) AS n
     FROM asked WHERE NOT list_contains({list(CONTROLS)}, explainer) GROUP BY ALL
 ), shared AS (
     SELECT model, dataset, metric, sample
-    FROM found JOIN rivals USING (model, dataset, metric)
+    FROM found JOIN rivals USING (model, dataset)
     WHERE NOT list_contains({list(CONTROLS)}, explainer)
     GROUP BY model, dataset, metric, sample, n HAVING count(*) = n
 )
