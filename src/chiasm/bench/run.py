@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from chiasm.bench import tables
 from chiasm.bench.grid import read_dataset, tasks
 from chiasm.bench.spec import BenchSpec
+from chiasm.bench.validate import choices
 from chiasm.bench.work import BenchWork
 from chiasm.core.content import code_of
 from chiasm.core.errors import InvalidInput
@@ -59,6 +60,8 @@ def benchmark(
     parsed = BenchSpec.parse(wanted)
     given, own = dict(models or {}), dict(datasets or {})
     _check_given(parsed, given, own)
+    if problems := choices(parsed, given):
+        raise InvalidInput(f"The benchmark {parsed.name!r} cannot run: {'; '.join(problems)}.")
     data = {d.label: own[d.label][: d.n] if d.label in own else read_dataset(d) for d in parsed.datasets}
     todo = tasks(parsed, data)
     store = open_run(folder or parsed.name, parsed, todo)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +15,7 @@ from chiasm.bench.spec import BenchSpec, ExplainerSpec, MetricSpec
 from chiasm.bench.tables import CONTROLS
 from chiasm.bench.work import BenchWork
 from chiasm.core.coalitions import distinct
-from chiasm.core.errors import ChiasmError
+from chiasm.core.errors import ChiasmError, InvalidInput
 from chiasm.core.explanation import Explanation
 from chiasm.core.game import Game
 from chiasm.core.players import Players
@@ -89,8 +89,7 @@ def validate(spec: BenchSpec, *, measure: bool = False) -> Validation:
         spec: the benchmark.
         measure: load each model, one after the other, and compute its first sample.
     """
-    found = Validation()
-    found.problems += _choices(spec)
+    found = Validation(problems=choices(spec))
     data: dict[str, Sequence[Sample]] = {}
     for dataset in spec.datasets:
         try:
@@ -98,17 +97,18 @@ def validate(spec: BenchSpec, *, measure: bool = False) -> Validation:
         except ChiasmError as error:
             found.problems.append(f"data set {dataset.label!r}: {error}")
     for model in spec.models:
-        _look_for(model.load, model.label, found)
+        if not _is_local(model.load):
+            found.notes.append(
+                f"model {model.label!r} is fetched by its hub id {model.load!r}; use --measure to see that it loads"
+            )
     for label, samples in data.items():
         if not len(samples):
             found.problems.append(f"data set {label!r} has no samples")
             continue
         _look_at(spec, label, samples[0], found)
-    try:
+    if not any(problem.startswith("engine") for problem in found.problems):
         at: Any = engine(spec.engine.name, **spec.engine.options)
         found.workers = getattr(at, "workers", None) or 1
-    except ChiasmError as error:
-        found.problems.append(f"engine: {error}")
     if len(data) == len(spec.datasets):
         todo = tasks(spec, data)
         found.samples, found.cells = len(todo), sum(len(task.cells) for task in todo)
@@ -119,16 +119,26 @@ def validate(spec: BenchSpec, *, measure: bool = False) -> Validation:
     return found
 
 
-def _choices(spec: BenchSpec) -> list[str]:
-    """What is wrong with explainers and metrics."""
-    found = []
+def choices(spec: BenchSpec, given: Collection[str] = ()) -> list[str]:
+    """What is wrong with models, engine, explainers and metrics; quick, nothing is loaded.
+
+    Args:
+        spec: the benchmark.
+        given: labels of models that are objects.
+    """
+    found = [
+        f"model {model.label!r}: {problem}"
+        for model in spec.models
+        if model.label not in given and (problem := problem_of(_look_for, model.load)) is not None
+    ]
+    if (problem := problem_of(_engine, spec)) is not None:
+        found.append(f"engine: {problem}")
     for explainer in spec.explainers:
         if explainer.label in CONTROLS and spec.controls:
             found.append(f"explainer {explainer.label!r} has the name of a control; give it another")
-        for problem in (problem_of(_explainer, explainer, spec), problem_of(make_explainer, explainer.model_dump())):
-            if problem is not None:
-                found.append(f"explainer {explainer.label!r}: {problem}")
-                break
+        problem = problem_of(_explainer, explainer, spec) or problem_of(make_explainer, explainer.model_dump())
+        if problem is not None:
+            found.append(f"explainer {explainer.label!r}: {problem}")
     judged = [(metric.label, problem_of(_metric, metric)) for metric in spec.metrics]
     return found + [f"metric {label!r}: {problem}" for label, problem in judged if problem is not None]
 
@@ -142,18 +152,27 @@ def _metric(metric: MetricSpec) -> None:
     make_metric(metric.model_dump())
 
 
-def _look_for(load: str, label: str, found: Validation) -> None:
-    """Whether a model is there, as far as can be told without loading it."""
+def _engine(spec: BenchSpec) -> None:
+    engine(spec.engine.name, **spec.engine.options)
+
+
+def _is_local(load: str) -> bool:
+    """Whether a model is here by its name: of the zoo, or a folder."""
+    return load.startswith(("zoo:", ".", "/", "~")) or Path(load).is_dir()
+
+
+def _look_for(load: str) -> None:
+    """See whether a model is there, as far as can be told without loading it.
+
+    Raises:
+        ChiasmError: it is not.
+    """
     if load.startswith("zoo:"):
         from chiasm.zoo.catalog import path
 
-        if (problem := problem_of(path, load)) is not None:
-            found.problems.append(f"model {label!r}: {problem}")
-    elif load.startswith((".", "/", "~")):
-        if not Path(load).expanduser().is_dir():
-            found.problems.append(f"model {label!r}: there is no folder {load!r}")
-    elif not Path(load).is_dir():
-        found.notes.append(f"model {label!r} is fetched by its hub id {load!r}; use --measure to see that it loads")
+        path(load)
+    elif _is_local(load) and not Path(load).expanduser().is_dir():
+        raise InvalidInput(f"there is no folder {load!r}")
 
 
 def _look_at(spec: BenchSpec, label: str, sample: Sample, found: Validation) -> None:
