@@ -231,6 +231,26 @@ class Game:
         self._remember(coalitions, names)
         return np.array([name in self._cache for name in names], bool)
 
+    def variances(self, coalitions: Coalitions) -> NDArray[np.float64]:
+        """Variances of the noise of values that were given, ``float64[batch]``: 0 unless the value function tells them.
+
+        A value function whose values are drawn by chance (sampled answers) has a method ``variances`` of its own, of
+        coalitions of all players ``bool[batch, all players]`` whose values it gave.
+
+        Raises:
+            ModelError: it tells variances that are negative, not finite, or not one for each coalition.
+        """
+        tell = getattr(self._values, "variances", None)
+        if tell is None:
+            return np.zeros(len(coalitions))
+        found = np.asarray(tell(self.expand(np.asarray(coalitions, bool))), np.float64)
+        if found.shape != (len(coalitions),) or not np.isfinite(found).all() or (found < 0).any():
+            raise ModelError(
+                f"The value function told variances of shape {found.shape}, least {found.min(initial=0.0)}; it must "
+                f"tell one number of at least 0 for each of {len(coalitions)} coalitions."
+            )
+        return found
+
     @contextmanager
     def allowance(self, budget: int) -> Iterator[None]:
         """Within this block at most ``budget`` new values may be computed."""

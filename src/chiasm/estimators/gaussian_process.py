@@ -56,6 +56,8 @@ class GaussianProcess:
     √(1 + 400/values). They are model-based: they hold as far as the game resembles a draw of the process, and the
     factor corrects their size, not their shape.
 
+    Values that carry noise of their own weigh by it, where the game tells their variances (`Game.variances`).
+
     A game of log-probabilities or probabilities is fitted on its logits; what comes out is the index of the values as
     they are.
 
@@ -115,16 +117,18 @@ class _Surrogate:
         self.weights = Weights(n, one, self.measure) if n <= MOST_LINEARISED and not link.linear else None
         self.kernel, self.fitted_at = Kernel.start(n), 0
 
-    def reader(self, coalitions: Coalitions, values: Floats, *, last: bool) -> Reader:
+    def reader(self, coalitions: Coalitions, values: Floats, variances: Floats, *, last: bool) -> Reader:
         """The surrogate of all values so far; hyperparameters are fitted again when there is much more to learn."""
         m = len(values)
         x, latent = coalitions.astype(np.float64), self.link.latent(values)
+        own = variances / self.link.slope(latent) ** 2  # of the latent values, to first order
         if m >= _REFIT * self.fitted_at or (last and m > self.fitted_at):
             some = np.sort(self.rng.permutation(m)[:_FITTED_ON])
             steps = _STEPS_LATER if self.fitted_at else _STEPS_FIRST
-            self.kernel = fit(self.kernel, x[some], standardise(latent)[2][some], steps)
+            _, scale, z = standardise(latent)
+            self.kernel = fit(self.kernel, x[some], z[some], steps, own[some] / scale**2)
             self.fitted_at = m
-        posterior = Posterior(self.kernel, x, latent)
+        posterior = Posterior(self.kernel, x, latent, own)
         backgrounds = BACKGROUNDS if last else BACKGROUNDS // 4
         return reader_of(posterior, self.index, self.link, self.weights, self.rng, backgrounds=backgrounds)
 
@@ -162,7 +166,8 @@ class _Run:
         step = max(1, int(np.ceil(self.budget * _BATCH)))
         while True:
             count = min(step, self.total - len(self.values))
-            reader = self.surrogate.reader(self.coalitions, self.values, last=count <= 0)
+            variances = self.game.variances(self.coalitions)
+            reader = self.surrogate.reader(self.coalitions, self.values, variances, last=count <= 0)
             yield self.surrogate.estimate(reader)
             if count <= 0:
                 return
@@ -174,7 +179,13 @@ class _Run:
 
 
 def from_values(
-    coalitions: ArrayLike, values: ArrayLike, index: str | Index = "SII", scale: Scale = "value", seed: int = 0
+    coalitions: ArrayLike,
+    values: ArrayLike,
+    index: str | Index = "SII",
+    scale: Scale = "value",
+    seed: int = 0,
+    *,
+    variances: ArrayLike | None = None,
 ) -> Estimate:
     """The same surrogate of values that are there, for a game that cannot be asked.
 
@@ -185,10 +196,11 @@ def from_values(
         index: the index, or its name.
         scale: of the values.
         seed: of what is drawn by chance.
+        variances: of the noise of each value, ``float64[m]``, where values were drawn by chance.
 
     Raises:
-        InvalidInput: shapes that do not match, values that are not finite, fewer than n + 2 or more than 8,192
-            coalitions, or two values of one coalition.
+        InvalidInput: shapes that do not match, negative variances, values that are not finite, fewer than n + 2 or more
+            than 8,192 coalitions, or two values of one coalition.
         ModelError: a value that its scale does not have.
     """
     given, numbers = np.atleast_2d(np.asarray(coalitions)).astype(bool), np.asarray(values, np.float64)
@@ -208,7 +220,10 @@ def from_values(
             f"{len(first)} distinct coalitions of {n} players; the estimator 'gp' takes {n + 2} to {MOST_VALUES:,}."
         )
     surrogate = _Surrogate(n, indices.index(index), link_of(scale), np.random.default_rng([seed, n]))
-    return surrogate.estimate(surrogate.reader(given[first], numbers[first], last=True))
+    own = np.zeros(len(given)) if variances is None else np.asarray(variances, np.float64)
+    if own.shape != numbers.shape or not (own >= 0).all():
+        raise InvalidInput(f"Variances have shape {own.shape}, least {own.min(initial=0)}; give {numbers.shape}, ≥ 0.")
+    return surrogate.estimate(surrogate.reader(given[first], numbers[first], own[first], last=True))
 
 
 def _remembered_corners(game: Game) -> Coalitions:

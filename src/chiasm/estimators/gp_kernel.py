@@ -176,7 +176,7 @@ def _combined(weights: Floats, mixture: Floats) -> Floats:
     return found
 
 
-def objective(x: Floats, coalitions: Floats, z: Floats) -> tuple[float, Floats]:
+def objective(x: Floats, coalitions: Floats, z: Floats, own: Floats | float = 0.0) -> tuple[float, Floats]:
     """Negative log posterior of packed hyperparameters, up to a constant, and its gradient.
 
     −log p(z | X) = ½ zᵀK⁻¹z + ½ log |K|, whose derivative is ½ tr[(K⁻¹ − ααᵀ) ∂K], α = K⁻¹z (Rasmussen & Williams
@@ -186,6 +186,7 @@ def objective(x: Floats, coalitions: Floats, z: Floats) -> tuple[float, Floats]:
         x: `Kernel.pack`.
         coalitions: 0/1 floats ``[m, n]``.
         z: standardised values ``float64[m]``.
+        own: variance of each one's own noise, beside that which all share.
     """
     kernel = Kernel.unpack(x)
     plain = len(SCALES)
@@ -196,7 +197,7 @@ def objective(x: Floats, coalitions: Floats, z: Floats) -> tuple[float, Floats]:
     outer *= mixture[_GATED]
     covariance = _combined(amplitude[:plain], mixture)
     covariance += outer
-    solved = _gradient_matrix(covariance, kernel.noise, z)
+    solved = _gradient_matrix(covariance, kernel.noise + own, z)
     if solved is None:  # a line search went too far: it turns back from here
         return _FAR, np.zeros_like(x)
     value, g = solved
@@ -218,7 +219,7 @@ def objective(x: Floats, coalitions: Floats, z: Floats) -> tuple[float, Floats]:
     return value + float(weight @ x**2), gradient + 2 * weight * x
 
 
-def _gradient_matrix(covariance: Floats, noise: float, z: Floats) -> tuple[float, Floats] | None:
+def _gradient_matrix(covariance: Floats, noise: Floats | float, z: Floats) -> tuple[float, Floats] | None:
     """−log p(z) up to a constant, and ½ (K⁻¹ − ααᵀ) with its lower triangle doubled onto one side."""
     m = len(z)
     noisy = covariance.copy().T  # the transpose lies in memory as LAPACK wants it
@@ -238,7 +239,7 @@ def _gradient_matrix(covariance: Floats, noise: float, z: Floats) -> tuple[float
     return value, g
 
 
-def fit(kernel: Kernel, coalitions: Floats, z: Floats, iterations: int) -> Kernel:
+def fit(kernel: Kernel, coalitions: Floats, z: Floats, iterations: int, own: Floats | float = 0.0) -> Kernel:
     """The hyperparameters of largest posterior density near a start, by L-BFGS-B.
 
     Args:
@@ -246,6 +247,7 @@ def fit(kernel: Kernel, coalitions: Floats, z: Floats, iterations: int) -> Kerne
         coalitions: 0/1 floats ``[m, n]``.
         z: standardised values.
         iterations: at most this many steps.
+        own: variance of each standardised value's own noise, ``float64[m]``, beside that which all share.
     """
     n = kernel.n
     bounds = [_BOUNDS_ROOT] * n + [_BOUNDS_GATE] * (2 * n) + [_BOUNDS_AMPLITUDE] * MEMBERS + [_BOUNDS_NOISE]
@@ -253,7 +255,7 @@ def fit(kernel: Kernel, coalitions: Floats, z: Floats, iterations: int) -> Kerne
     found = scipy.optimize.minimize(
         target,
         kernel.pack(),
-        args=(coalitions, z),
+        args=(coalitions, z, own),
         jac=True,
         method="L-BFGS-B",
         bounds=bounds,
@@ -271,13 +273,15 @@ class Posterior:
         kernel: hyperparameters.
         coalitions: 0/1 floats ``[m, n]``, distinct rows.
         values: ``float64[m]``.
+        own: variance of each value's own noise, ``float64[m]``, e.g. of an answer that was drawn by chance.
     """
 
-    def __init__(self, kernel: Kernel, coalitions: Floats, values: Floats) -> None:
+    def __init__(self, kernel: Kernel, coalitions: Floats, values: Floats, own: Floats | float = 0.0) -> None:
         """Factorise the covariance."""
         self.kernel, self.coalitions = kernel, coalitions
         self.shift, self.scale, self.z = standardise(values)
-        self.factor: Floats = _factor(kernel.covariance(coalitions, coalitions), kernel.noise)
+        noise = kernel.noise + own / self.scale**2
+        self.factor: Floats = _factor(kernel.covariance(coalitions, coalitions), noise)
         self.alpha: Floats = scipy.linalg.cho_solve((self.factor, True), self.z, check_finite=False)
 
     def whiten(self, columns: Floats) -> Floats:
@@ -298,7 +302,7 @@ class Posterior:
         return np.asarray(self.alpha / np.sqrt(np.diagonal(inverse)), np.float64)
 
 
-def _factor(covariance: Floats, noise: float) -> Floats:
+def _factor(covariance: Floats, noise: Floats | float) -> Floats:
     """Cholesky factor of the covariance with noise, and with ten times the noise where rounding asks for it."""
     for attempt in range(_ATTEMPTS):
         noisy = covariance.copy().T  # the transpose lies in memory as LAPACK wants it
