@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from chiasm.core.cache import CachedGame
+    from chiasm.models.remote.memory import Remembered
 
 cache = typer.Typer(
     help="What is remembered of earlier runs: show it, clear it.",
@@ -46,11 +47,14 @@ def show(
     if path.is_file():
         with ValueCache(path.parent, create=False) as values:
             games, size = values.games(), values.size
+    remembered = _remembered(path.parent)
     if as_json:
         data = {"path": str(path), "bytes": size, "games": [_row(game) for game in games]}
+        data["answers"] = [{**vars(one), "used": _iso(one.used)} for one in remembered]
         typer.echo(json.dumps(data, indent=1, ensure_ascii=False))
     else:
         _print(games, size, path)
+        _print_answers(remembered, path.parent)
 
 
 @cache.command("clear")
@@ -65,7 +69,10 @@ def clear(
     ] = None,
     folder: Folder = None,
 ) -> None:
-    """Forget values. Nothing but time is lost: they are computed again when they are needed."""
+    """Forget values. Nothing but time is lost: they are computed again when they are needed.
+
+    Answers of models behind an API go by --all and --older-than, and are paid for again when they are needed.
+    """
     if everything + (older_than is not None) + (down_to is not None) != 1:
         raise InvalidInput("Say what to clear: one of --all, --older-than 30d and --down-to 500MB.")
     before = None if older_than is None else time.time() - _number(older_than, _SECONDS, "--older-than", "30d")
@@ -73,8 +80,10 @@ def clear(
     from chiasm.core.cache import FILE, DamagedCache, ValueCache
 
     path = _place(folder) / FILE
+    forgotten = most is None and _forget(path.parent, before)
     if not path.is_file():
-        typer.echo(f"There is nothing in {path}.")
+        if not forgotten:
+            typer.echo(f"There is nothing in {path}.")
         return
     try:
         with ValueCache(path.parent, create=False) as values:
@@ -87,6 +96,42 @@ def clear(
         typer.echo(f"Removed {path}, which was damaged.")
     else:
         typer.echo(f"Removed {_sum(games)} from {path}.")
+
+
+def _remembered(folder: Path) -> list[Remembered]:
+    """The answers of models behind an API, where there are any."""
+    from chiasm.models.remote.memory import FILE, Answers
+
+    if not (folder / FILE).is_file():
+        return []
+    answers = Answers(folder)
+    try:
+        return answers.summary()
+    finally:
+        answers.close()
+
+
+def _forget(folder: Path, before: float | None) -> bool:
+    """Remove answers of models behind an API; whether there are any to speak of."""
+    from chiasm.core.errors import ModelError
+    from chiasm.models.remote.memory import FILE, Answers
+    from chiasm.view.numerals import count
+
+    path = folder / FILE
+    if not path.is_file():
+        return False
+    try:
+        answers = Answers(folder)
+        gone = answers.forget(before)
+        answers.close()
+    except ModelError:
+        if before is not None:
+            raise
+        path.unlink()  # it answers to the name of the file of answers, and nobody can read it
+        typer.echo(f"Removed {path}, which was damaged.")
+    else:
+        typer.echo(f"Removed {count(gone, 'answer')} from {path}.")
+    return True
 
 
 def _place(folder: str | None) -> Path:
@@ -126,10 +171,32 @@ def _number(text: str, units: dict[str, int], option: str, example: str) -> floa
 
 
 def _row(game: CachedGame) -> dict[str, Any]:
-    times = {
-        name: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(getattr(game, name))) for name in ("created", "used")
-    }
+    times = {name: _iso(getattr(game, name)) for name in ("created", "used")}
     return {**game.about, "values": game.values, "bytes": game.size, **times, "key": game.key}
+
+
+def _iso(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def _print_answers(remembered: list[Remembered], folder: Path) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from chiasm.cli.terminal import safe, stdout
+    from chiasm.models.remote.memory import FILE
+
+    if not remembered:
+        return
+    console = stdout()
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column, right in (("model behind an API", 0), ("server", 0), ("answers", 1), ("size", 1), ("used", 1)):
+        table.add_column(column, overflow="fold", justify="right" if right else "left")
+    for one in remembered:
+        numbers = (f"{one.answers:,}", _size(one.size), _ago(time.time() - one.used))
+        table.add_row(*(Text(safe(cell)) for cell in (one.model, one.server, *numbers)))
+    console.print(table)
+    console.print(Text(safe(f"in {folder / FILE}"), style="dim"), soft_wrap=True)
 
 
 def _print(games: list[CachedGame], size: int, path: Path) -> None:

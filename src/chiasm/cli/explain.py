@@ -139,6 +139,14 @@ Out = Annotated[
         "--out", "-o", metavar="FILE", help=".html, .json, .png, .svg or .pdf; repeatable.", rich_help_panel=_RUN
     ),
 ]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="For openai:NAME: send a request or two, say what the run would cost at most, and stop.",
+        rich_help_panel=_RUN,
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the written paths only.", rich_help_panel=_RUN)]
 
 
@@ -170,6 +178,7 @@ def explain(
     remote: Remote = None,
     cache: Cache = None,
     out: Out = None,
+    dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
     """Explain one prediction: which players of each part mattered, and which worked together.
@@ -201,10 +210,10 @@ def explain(
         "cache": cache,
         "out": out,
     }
-    _run(line, spec, quiet=quiet)
+    _run(line, spec, dry_run=dry_run, quiet=quiet)
 
 
-def _run(line: dict[str, Any], file: Path | None, *, quiet: bool) -> None:
+def _run(line: dict[str, Any], file: Path | None, *, dry_run: bool, quiet: bool) -> None:
     # every check that needs no model comes before the imports and the model, which take seconds to load
     from chiasm.explainers.spec import ExplainSpec
 
@@ -218,8 +227,11 @@ def _run(line: dict[str, Any], file: Path | None, *, quiet: bool) -> None:
     }
     described = ExplainSpec.parse(fields, origin, options)
     from chiasm.explainers.methods import method_names
-    from chiasm.explainers.run_spec import check, files_of, run_methods, run_spec
+    from chiasm.explainers.run_spec import bill, check, files_of, run_methods, run_spec
 
+    if dry_run:
+        typer.echo(bill(described))
+        return
     check(described)
     methods = method_names(described.method)
     written = [str(path) for name in described.out for path in files_of(name, methods)]

@@ -11,11 +11,12 @@ from chiasm.core.errors import InvalidInput, UnknownName
 from chiasm.core.explanation import Explanation
 from chiasm.core.registry import views
 from chiasm.core.target import Target
+from chiasm.estimators.limits import Budget
 from chiasm.explainers.explain import Progress, explain_all
-from chiasm.explainers.methods import check_explainer_choice, method_names
+from chiasm.explainers.methods import check_explainer_choice, find_explainer, method_names
 from chiasm.explainers.spec import ExplainSpec
 from chiasm.modalities import modalities
-from chiasm.models.games import by_part
+from chiasm.models.games import by_part, make_game
 from chiasm.models.hub import load
 from chiasm.models.weights import DTYPES
 
@@ -58,6 +59,32 @@ def files_of(name: str, methods: list[str]) -> list[Path]:
     if len(methods) == 1 or path.suffix.lower() == ".html":
         return [path]
     return [path.with_name(f"{path.stem}.{method.replace(':', '_')}{path.suffix}") for method in methods]
+
+
+def bill(spec: ExplainSpec) -> str:
+    """What a description of a model behind an API will cost at most, in words; a request or a few are sent for it.
+
+    Raises:
+        InvalidInput: a model that is not behind an API, or a budget that is not in values.
+        ChiasmError: what `check` finds, or the server's refusal.
+    """
+    check(spec)
+    if not spec.model.startswith("openai:"):
+        raise InvalidInput(
+            f"{spec.model!r} is not behind an API; it costs time alone, so there is nothing to estimate."
+        )
+    adapter: Any = load(spec.model, **remote_options(spec))
+    sample, target = spec.sample(), spec.target(adapter)
+    match = make_game(adapter, sample, players=spec.players, maskers=spec.maskers, target=target)
+    values = 0
+    for method in method_names(spec.method):
+        limit = find_explainer(method).default_budget(match.game) if spec.budget is None else spec.budget
+        known = None if limit is None else Budget.parse(limit).values
+        if known is None:
+            raise InvalidInput(f"What {method!r} will ask for is not known without a budget in values: --budget 250.")
+        values += min(known, 2**match.game.n)
+    said: str = adapter.bill(match, values).describe()
+    return f"{values:,} values by the reading {adapter.reading_name!r}: {said}"
 
 
 def _explained(spec: ExplainSpec, progress: Progress | None) -> dict[str, Explanation]:

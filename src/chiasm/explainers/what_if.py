@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from chiasm.core.errors import BudgetSpent
 from chiasm.core.explanation import Explanation, WhatIf
 from chiasm.core.game import Fixed, Game
 from chiasm.core.players import PlayerId
@@ -35,7 +36,7 @@ def without_strongest(
         found: method → explanation.
 
     Returns:
-        Method → answers; nothing for a model that writes none.
+        Method → answers; nothing for a model that writes none, or may be asked no more.
     """
     if "answers" not in adapter.capabilities:
         return {}
@@ -46,7 +47,10 @@ def without_strongest(
     for row, removed in zip(coalitions, every, strict=True):
         for one in removed:
             row[game.players.slices[one] if isinstance(one, str) else game.players.position(one)] = False
-    answers = adapter.answers(match.prepared, game.all_players, maskers, game.expand(coalitions))
+    try:
+        answers = adapter.answers(match.prepared, game.all_players, maskers, game.expand(coalitions))
+    except BudgetSpent:  # what was estimated stands without this
+        return {}
     seen = {
         removed: WhatIf(removed, answer.answer, answer.probability)
         for removed, answer in zip(every, answers, strict=True)

@@ -24,6 +24,7 @@ from chiasm.modalities import modalities
 from chiasm.modalities.base import Context, Masker
 from chiasm.models.base import Adapter, Prepared
 from chiasm.models.function import content_masks
+from chiasm.models.games import ModelGame
 from chiasm.models.remote.chat import content_of, shrunk
 from chiasm.models.remote.keys import check_url, find_key
 from chiasm.models.remote.likeness import Measure
@@ -117,6 +118,7 @@ class RemoteAdapter(Adapter):
         key = find_key(urlsplit(url).hostname or "", key_env, key_file)
         self.server = Server(url, key, polite, Answers(chosen_folder(cache)), price)
         self.family, self.kinds = "remote", ("image", "text")
+        self.capabilities = frozenset({"values", "answers"})
         self.default_maskers = {"image": "mean", "text": "delete"}
         self.default_target = Target(scale=self.reading.scales[0])
         self.model, self.reading_name, self.image_size, self._check = model, reading, image_size, check
@@ -228,21 +230,16 @@ class RemoteAdapter(Adapter):
         reading = self.reading
         return [f"values by the reading {self.reading_name!r}: {reading.gives}; variance: {reading.variance}"]
 
-    def bill(self, sample: Sample, values: int, target: Target | None = None) -> Bill:
-        """What an explanation of so many values will cost at most; the model's own answer is asked for.
-
-        Raises:
-            ChiasmError: as `resolve`.
-        """
-        prepared = self.prepare(sample)
-        resolved, _ = self.resolve(prepared, target or self.default_target)
-        body = self._body(content_of(prepared.state, prepared.contents))
-        bodies = self.reading.bodies(body, resolved)
+    def bill(self, match: ModelGame, values: int) -> Bill:
+        """What so many values of a game will cost at most; one of them, the whole sample's, is asked for."""
+        bodies = self.reading.bodies(
+            self._body(content_of(match.prepared.state, match.prepared.contents)), match.target
+        )
         (reply,) = self.server.ask_all(bodies[:1])
         usage = reply.get("usage")
         prompt = usage.get("prompt_tokens") if isinstance(usage, dict) else None
         requests = self.server.sent + self.server.remembered + values * len(bodies)
-        longest = max(int(one["max_tokens"]) for one in bodies)
+        longest = max(int(body["max_tokens"]) for body in bodies)
         if not isinstance(prompt, int) or isinstance(prompt, bool):
             return Bill(requests, None, None, self.server.price)
         return Bill(requests, requests * prompt, requests * longest, self.server.price)
