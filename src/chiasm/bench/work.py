@@ -94,9 +94,9 @@ class BenchWork:
 
     @property
     def cache(self) -> bool | str | Path:
-        """Where values are remembered."""
+        """Where values are remembered; on a machine that does not see the run's folder nowhere, unless one is named."""
         if self.spec.cache is True:
-            return self.folder / "values" if self.folder is not None else False
+            return self.folder / "values" if self.folder is not None and self.folder.is_dir() else False
         return self.spec.cache
 
 
