@@ -94,10 +94,11 @@ class AtMan(WhiteBox):
 
         del index, seed
         trace, free = subject.trace(), np.flatnonzero(subject.free)
-        first = trace.run(hidden=True, grad=False, eager=True)
+        inputs = trace.inputs(subject.whole)
+        first = trace.run(inputs, hidden=True, grad=False, eager=True)
         states = {part: first.hidden[slots.stream][0][0, slots.positions] for part, slots in trace.slots.items()}
         lengths = {slots.stream: first.hidden[slots.stream][0].shape[1] for slots in trace.slots.values()}
-        whole, inputs = float(first.value.detach()[0]), trace.inputs()
+        whole = float(first.value.detach()[0])
         values = np.zeros(len(free))
         for start in range(0, len(free), trace.batch_size):
             rows = free[start : start + trace.batch_size]
@@ -110,7 +111,7 @@ class AtMan(WhiteBox):
             found = trace.run(batch, grad=False, scores=Turned(gone, self.rule, keeps_own=self.rule is cut)).value
             values[start : start + len(rows)] = whole - found.double().cpu().numpy()
         note = "values of attention turned down in the model, not of players hidden from it"
-        return Found(values, notes=as_notes(trace, note))
+        return Found(values, notes=as_notes(subject, trace, note))
 
     def tokens_of(
         self, trace: Trace, states: dict[str, torch.Tensor], player: int

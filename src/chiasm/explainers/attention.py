@@ -57,9 +57,9 @@ class RawAttention(WhiteBox):
         """See `WhiteBox`."""
         del index, seed
         trace = subject.trace()
-        last = last_hops(mean_of_heads(trace.run(attentions=True, grad=False).attentions))
+        last = last_hops(mean_of_heads(trace.run(trace.inputs(subject.whole), attentions=True, grad=False).attentions))
         values = to_players(trace, looked_at(trace, last))
-        return Found(values[subject.free], notes=as_notes(trace, *no_contrast(trace)))
+        return Found(values[subject.free], notes=as_notes(subject, trace, *no_contrast(trace)))
 
 
 def looked_at(trace: Trace, last: dict[tuple[str, str], torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -13,16 +13,19 @@ Kept exactly but for biases, which take what is theirs, and softmax, whose Taylo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chiasm.explainers.base import Found, Subject, WhiteBox
+from chiasm.explainers.gradients import notes_of
 from chiasm.explainers.routing import AGAINST, require_placed
 
 if TYPE_CHECKING:
+    import torch
+
     from chiasm.models.trace import Trace
 
 Floats = NDArray[np.float64]
@@ -107,7 +110,7 @@ class AttnLRP(WhiteBox):
         """See `WhiteBox`."""
         del index, seed
         trace = subject.trace()
-        value, relevance = at_first_states(trace)
+        value, relevance = at_first_states(trace, trace.inputs(subject.whole))
         values = np.zeros(len(trace.players))
         for part, where in trace.players.slices.items():
             if where.stop == where.start:
@@ -119,16 +122,17 @@ class AttnLRP(WhiteBox):
             values[where] = slots.to_players(found)
         ends = {slots.stream for slots in trace.slots.values()} | {read.stream for read in trace.read_out}
         kept = sum(float(found.sum()) for name, found in relevance.items() if name.removesuffix(AGAINST) in ends)
-        return Found(values[subject.free], extra={"value": value, "kept": kept})
+        notes = notes_of(trace, baseline=not subject.whole.all())
+        return Found(values[subject.free], notes=notes, extra={"value": value, "kept": kept})
 
 
-def at_first_states(trace: Trace) -> tuple[float, dict[str, Floats]]:
+def at_first_states(trace: Trace, inputs: Mapping[str, torch.Tensor] | None = None) -> tuple[float, dict[str, Floats]]:
     """The value, and for each stream the relevance of its tokens before the first layer.
 
     A stream that another one reads has only what reached it; those of towers are not part of the sum.
     """
     with propagation():
-        run = trace.run(hidden=True, eager=True)
+        run = trace.run(inputs, hidden=True, eager=True)
     slopes = run.gradients(inputs=False, hidden=True).hidden
     relevance = {
         name: (states[0][0].detach().double() * slopes[name][0][0].double()).sum(dim=-1).cpu().numpy()

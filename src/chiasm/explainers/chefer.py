@@ -81,11 +81,11 @@ class Chefer(WhiteBox):
         """See `WhiteBox`."""
         del index, seed
         trace = subject.trace()
-        run = trace.run(attentions=True)
+        run = trace.run(trace.inputs(subject.whole), attentions=True)
         slopes = run.gradients(inputs=False, attentions=True).attentions
         routes = RelevantRoutes().follow(positive_part(run.attentions, slopes))
         values = to_players(trace, read_by_value(routes, readers(trace, contrast=True)), routes)
-        return Found(values[subject.free], notes=as_notes(trace))
+        return Found(values[subject.free], notes=as_notes(subject, trace))
 
 
 CHEFER = Chefer()

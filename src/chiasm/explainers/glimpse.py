@@ -74,7 +74,7 @@ class Glimpse(WhiteBox):
         trace = subject.trace()
         require_one_stream(trace)
         read = trace.read_out[0]
-        run = trace.run(attentions=True, hidden=True)
+        run = trace.run(trace.inputs(subject.whole), attentions=True, hidden=True)
         trace.head(run.hidden[read.stream][-1][:, :1])  # says in its own words what is missing
         rows, chances = [], []
         for k, (place, token) in enumerate(zip(read.positions, read.tokens, strict=True)):
@@ -91,7 +91,7 @@ class Glimpse(WhiteBox):
             others = [found for name, found in read_of.items() if name != part]
             shares = token_shares(np.array(chances), np.mean(others, axis=0) if others else np.ones(len(rows)))
             values[where] = trace.slots[part].to_players((shares @ np.stack(rows))[trace.slots[part].positions])
-        return Found(values[subject.free], notes=as_notes(trace, *no_contrast(trace)))
+        return Found(values[subject.free], notes=as_notes(subject, trace, *no_contrast(trace)))
 
 
 def _logits(trace: Trace, run: Run, stream: str, position: int) -> torch.Tensor:

@@ -48,9 +48,10 @@ class Rollout(WhiteBox):
         """See `WhiteBox`."""
         del index, seed
         trace = subject.trace()
-        routes = MixedRoutes().follow(mean_of_heads(trace.run(attentions=True, grad=False).attentions))
+        run = trace.run(trace.inputs(subject.whole), attentions=True, grad=False)
+        routes = MixedRoutes().follow(mean_of_heads(run.attentions))
         values = to_players(trace, read_by_value(routes, readers(trace, contrast=False)), routes)
-        return Found(values[subject.free], notes=as_notes(trace, *no_contrast(trace)))
+        return Found(values[subject.free], notes=as_notes(subject, trace, *no_contrast(trace)))
 
 
 ROLLOUT = Rollout()

@@ -18,6 +18,7 @@ from chiasm.core.errors import MissingCapability
 if TYPE_CHECKING:
     import torch
 
+    from chiasm.explainers.base import Subject
     from chiasm.models.trace import AttentionMap, Trace
 
 Floats = NDArray[np.float64]
@@ -182,9 +183,10 @@ def require_one_stream(trace: Trace) -> str:
     return stream
 
 
-def as_notes(trace: Trace, *more: str) -> tuple[str, ...]:
-    """Notes of the trace that bear on attention, and further ones. Baselines play no part here."""
-    return (*(note for note in trace.notes if "stood in for" not in note), *more)
+def as_notes(subject: Subject, trace: Trace, *more: str) -> tuple[str, ...]:
+    """Notes of the trace that bear on attention, and further ones; baselines do where players are held absent."""
+    absent = not subject.whole.all()
+    return (*(note for note in trace.notes if absent or "stood in for" not in note), *more)
 
 
 def no_contrast(trace: Trace) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from chiasm.core.errors import MissingCapability
 from chiasm.explainers.base import Found, Subject, WhiteBox
-from chiasm.explainers.routing import no_contrast, require_one_stream, require_placed
+from chiasm.explainers.routing import as_notes, no_contrast, require_one_stream, require_placed
 
 if TYPE_CHECKING:
     import torch
@@ -188,7 +188,7 @@ class TokenActivationMap(WhiteBox):
         """See `WhiteBox`."""
         del index, seed
         trace = subject.trace()
-        lens = look(trace)
+        lens = look(trace, trace.inputs(subject.whole))
         read = trace.read_out[0]
         values = np.zeros(len(trace.players))
         for place, token in zip(read.positions, read.tokens, strict=True):
@@ -196,7 +196,7 @@ class TokenActivationMap(WhiteBox):
             values += self.map_of(trace, lens, int(token), context)
         smoothed = all(planes_of(trace, part) for part in trace.layouts)
         note = () if smoothed else ("the tokens tile no rectangle, so the map is not smoothed",)
-        return Found(values[subject.free], notes=(*no_contrast(trace), *note))
+        return Found(values[subject.free], notes=as_notes(subject, trace, *no_contrast(trace), *note))
 
     def map_of(self, trace: Trace, lens: Lens, token: int, context: Context) -> Floats:
         """One token's map on all players."""

@@ -6,6 +6,7 @@ from math import comb
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import chiasm as cx
@@ -19,8 +20,6 @@ from chiasm.explainers.explain import explain_all
 from chiasm.modalities import modalities
 from chiasm.models.games import make_game
 from chiasm.testing import check_explainer
-
-torch = pytest.importorskip("torch")
 
 METHODS = ["attention", "rollout", "chefer", "tam", "glimpse", "attn-lrp", "atman", "attention-knockout"]
 UNSIGNED = {"attention", "rollout", "chefer", "tam", "glimpse"}
@@ -91,6 +90,18 @@ def test_each_explains_every_family_or_says_why_not(loaded, method, name):
             assert np.ptp(values) > 0
     assert hooks(adapter.model) == before
     assert all(p.grad is None for p in adapter.model.parameters())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_players_held_absent_are_not_there(loaded, method):
+    """What is explained is the sample without them, so the picture's values change with a text that is gone."""
+    shown, gone = (
+        explainers.get(method).explain(subject(loaded("llava-shapes"), sample("llava-shapes"), fixed={"text": present}))
+        for present in (True, False)
+    )
+    assert not np.allclose(shown.single, gone.single, rtol=0.01)
+    assert not any("stood in for" in note for note in shown.provenance.notes)
+    assert any("stood in for" in note for note in gone.provenance.notes)
 
 
 @pytest.mark.parametrize("method", METHODS)

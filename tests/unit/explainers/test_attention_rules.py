@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from chiasm.explainers.atman import cut, scaled
 from chiasm.explainers.attention import chain, last_hops
@@ -14,8 +15,6 @@ from chiasm.explainers.rollout import MixedRoutes
 from chiasm.explainers.routing import Hop
 from chiasm.explainers.tam import rank_gaussian, without_interference
 from chiasm.models.trace import AttentionMap
-
-torch = pytest.importorskip("torch")
 
 
 def hop(query, key, weights):

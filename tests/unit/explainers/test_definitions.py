@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+import shapiq
 
 from chiasm.core import indices
 from chiasm.core.coalitions import all_coalitions, distinct
@@ -127,7 +128,6 @@ def test_kernelshap_is_exact_with_all_values(n):
 
 
 def test_kernelshap_equals_shapiq_with_all_values():
-    shapiq = pytest.importorskip("shapiq")
     known = bilinear_sigmoid(N, 8)
     theirs = shapiq.KernelSHAP(n=N, random_state=0).approximate(2**N, lambda x: known.values(np.asarray(x, bool)))
     ours = explain("kernelshap", known, budget=2**N).single

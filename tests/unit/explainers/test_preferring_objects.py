@@ -30,7 +30,6 @@ def planted(explanation, sample):
 @pytest.fixture(scope="module")
 def wins():
     """Method → for how many samples the object's patches had the larger mean value; and the number of samples."""
-    pytest.importorskip("torch")
     model = cx.load("zoo:llava-shapes")
     found, used = dict.fromkeys(METHODS, 0), 0
     for sample in cx.dataset("shapes", 40, seed=11, types=["colour", "shape", "size"]):
@@ -68,7 +67,6 @@ def test_random_values_prefer_nothing(wins):
 
 
 def test_several_methods_make_one_page_and_a_file_each(tmp_path):
-    pytest.importorskip("torch")
     sample = cx.dataset("shapes", 1, seed=1)[0]
     picture = tmp_path / "a.png"
     sample["image"].data.save(picture)
