@@ -34,6 +34,7 @@ class Table:
         rows: from `chiasm.audit.record.record`, with the parts of the first.
         clusters: for each row what it is drawn with; by default itself.
         judge: tells right answers.
+        names, questions: of the samples, for reports; empty where they are not told.
 
     Raises:
         InvalidInput: no row, or rows of several parts.
@@ -42,6 +43,8 @@ class Table:
     rows: Sequence[Row]
     clusters: Sequence[str] = ()
     judge: Judge = field(default=same_answer)
+    names: Sequence[str] = ()
+    questions: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """Check that the rows belong together."""

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from chiasm.cli.audit import audit
 from chiasm.cli.bench import bench
 from chiasm.cli.cache import cache
 from chiasm.cli.doctor import doctor
@@ -51,6 +52,7 @@ app = typer.Typer(
 )
 app.command("explain")(explain)
 app.command("evaluate")(evaluate)
+app.command("audit")(audit)
 app.command("view")(view)
 app.command("doctor")(doctor)
 app.command("export")(export)

@@ -102,6 +102,7 @@ class Registry(Generic[T]):
 views: Registry[Any] = Registry("view")
 views.register("html", "chiasm.view.html:write_html", "self-contained page")
 views.register("comparison", "chiasm.view.comparison:write_comparison", "several methods on one page")
+views.register("audit", "chiasm.view.audit:write_audit", "report of an audit")
 views.register("folder", "chiasm.view.folder:write_folder", "gallery of a folder of explanations")
 views.register("picture", "chiasm.view.figure:write_picture", "figure as a PNG, SVG or PDF file")
 views.register("figure", "chiasm.view.figure:draw", "matplotlib figure")

@@ -1,0 +1,118 @@
+"""An audit as data for a page, as JSON, and as Markdown."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from chiasm.audit.findings import told
+from chiasm.audit.measures import Measure
+from chiasm.audit.run import Audit
+from chiasm.core.registry import views
+from chiasm.core.storage import write_atomic
+from chiasm.statistics.bootstrap import Estimate
+
+
+def as_data(audit: Audit) -> dict[str, Any]:
+    """Everything that an audit found, in JSON types; what is not a number is ``None``."""
+    summary = audit.summary
+    return {
+        "models": list(audit.models),
+        "data": audit.store.about.get("data"),
+        "samples": len(summary.table.rows),
+        "failed": audit.failed.to_dict("records"),
+        "parts": list(summary.table.parts),
+        "findings": [{**vars(one), "samples": list(one.samples)} for one in audit.findings],
+        "figures": [_figure(one.measure, one.estimate) for one in summary.figures],
+        "strata": [
+            {
+                **_figure(one.measure, one.estimate),
+                "column": one.stratum.column,
+                "level": one.stratum.level,
+                "difference": _estimate(one.difference),
+                "difference_text": told(one.difference, one.measure.unit, signed=True),
+                "p": _number(one.p_value),
+            }
+            for one in summary.contrasts
+        ],
+        "changes": [
+            {
+                **_figure(one.measure, one.first),
+                "second": _estimate(one.second),
+                "second_text": told(one.second, one.measure.unit),
+                "difference": _estimate(one.difference),
+                "difference_text": told(one.difference, one.measure.unit, signed=True),
+                "p": _number(one.p_value),
+            }
+            for one in audit.changes
+        ],
+    }
+
+
+def _figure(measure: Measure, estimate: Estimate) -> dict[str, Any]:
+    own = {"name": measure.name, "line": measure.line, "unit": measure.unit, "source": measure.source}
+    return {**own, **_estimate(estimate), "text": told(estimate, measure.unit)}
+
+
+def _estimate(estimate: Estimate) -> dict[str, Any]:
+    numbers = {name: _number(getattr(estimate, name)) for name in ("value", "low", "high")}
+    return {**numbers, "n": estimate.n}
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def markdown(audit: Audit) -> str:
+    """The report as Markdown: findings, figures, differences between strata, differences between models."""
+    data = as_data(audit)
+    lines = [f"# Audit of {' against '.join(data['models'])} on {data['data']}", ""]
+    lines += [
+        f"{data['samples']} samples, {len(data['failed'])} failed. Intervals are 95 %, by a bootstrap of samples.",
+        "",
+    ]
+    lines += ["## Findings", "", *(f"- {one['text']}" for one in data["findings"]), ""]
+    figures = [[one["line"], one["text"], str(one["n"]), one["source"]] for one in data["figures"]]
+    lines += ["## Figures", "", *_table(["figure", "value [95 %]", "samples", "source"], figures), ""]
+    strata = [
+        [f"{one['column']}: {one['level']}", one["line"], one["text"], one["difference_text"], _p(one["p"])]
+        for one in data["strata"]
+        if one["p"] is not None and one["p"] < 0.05
+    ]
+    if strata:
+        heads = ["stratum", "figure", "value", "less the rest", "p (Holm)"]
+        lines += ["## Strata that differ", "", *_table(heads, strata), ""]
+    changes = [
+        [one["line"], one["text"], one["second_text"], one["difference_text"], _p(one["p"])] for one in data["changes"]
+    ]
+    if changes:
+        heads = ["figure", *data["models"], "difference", "p (Holm)"]
+        lines += ["## Second model less first, on the same samples", "", *_table(heads, changes), ""]
+    return "\n".join(lines)
+
+
+def _p(value: float | None) -> str:
+    return "" if value is None else f"{value:.2g}"
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    cells = [[text.replace("|", "\\|").replace("\n", " ") for text in row] for row in (heads, *rows)]
+    first, *rest = (f"| {' | '.join(row)} |" for row in cells)
+    return [first, f"|{'---|' * len(heads)}", *rest]
+
+
+def write(audit: Audit, path: str | Path) -> Path:
+    """Write the report, as a page (``.html``), as data (``.json``) or as Markdown (``.md``).
+
+    Raises:
+        InvalidInput: the folder does not exist.
+    """
+    path = Path(path)
+    if path.suffix == ".html":
+        return Path(views.get("audit")(as_data(audit), path))
+    text = json.dumps(as_data(audit), indent=1, ensure_ascii=False) if path.suffix == ".json" else markdown(audit)
+    write_atomic(path, text.encode("utf-8", "replace"))
+    return path

@@ -1,0 +1,137 @@
+"""``chiasm audit``: what a model takes from each part over a whole data set."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from chiasm.core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from chiasm.audit.run import Audit
+
+_ENDINGS = (".html", ".json", ".md")
+
+
+def audit(
+    *,
+    model: Annotated[str, typer.Option("--model", "-m", help="As for chiasm explain.")],
+    data: Annotated[
+        str, typer.Option("--data", "-d", metavar="NAME", help="A data set (chiasm list datasets) or folder.")
+    ],
+    against: Annotated[str | None, typer.Option(help="Another model, compared on the same samples.")] = None,
+    n: Annotated[int | None, typer.Option("--samples", "-n", min=1, help="The first N samples.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of a generated data set, of estimators and draws.")] = 0,
+    players: Annotated[str | None, typer.Option(help="As for chiasm explain, e.g. grid:4x4,words.")] = None,
+    masker: Annotated[str | None, typer.Option(help="As for chiasm explain, e.g. image=blur:8.")] = None,
+    budget: Annotated[int, typer.Option(min=0, help="Values a sample for pairs of units; 0: whole parts alone.")] = 0,
+    method: Annotated[str, typer.Option(help="Estimator of the pairs.")] = "auto",
+    backgrounds: Annotated[
+        int, typer.Option(min=0, help="Other samples that absent parts are drawn from, for InterSHAP as published.")
+    ] = 0,
+    by: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Columns to group by; by default all that can be.")
+    ] = None,
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CONDITION", help="Exit with 3 if it holds, e.g. 'image_reliance<0.2'; repeatable."),
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where records are kept; the same folder goes on. Default: none."),
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", "-w", min=1, help="Processes.")] = 1,
+    out: Annotated[
+        list[Path] | None, typer.Option("--out", "-o", metavar="FILE", help=".html, .json or .md; repeatable.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no table.")] = False,
+) -> None:
+    """Does the model use each part, where do parts work together, and is it right for those reasons?
+
+    Example: chiasm audit -m zoo:prior-grounded -d zoo:prior -n 200 --fail-if "image_reliance<0.2" -o audit.html
+    """
+    from chiasm.audit.limits import Limit
+    from chiasm.audit.record import Plan
+    from chiasm.audit.report import write
+    from chiasm.audit.run import audit as run
+    from chiasm.cli.terminal import stdout
+
+    limits = [Limit.parse(text) for text in fail_if or ()]
+    for path in out or ():
+        if path.suffix not in _ENDINGS or not path.parent.is_dir():
+            raise InvalidInput(f"Cannot write {str(path)!r}: the name must end in {', '.join(_ENDINGS)}, in a folder.")
+    plan = Plan(players=players, maskers=masker, method=method, budget=budget, backgrounds=backgrounds, seed=seed)
+    from chiasm.cli.progress import Bar
+
+    with tempfile.TemporaryDirectory() as scratch, Bar(quiet=quiet) as bar:
+
+        def tell(tally: Any, _done: Any) -> None:
+            failed = f", {tally.failed} failed" if tally.failed else ""
+            bar(tally.before + tally.done, tally.cells, f"samples{failed}")
+
+        found = run(
+            model,
+            data,
+            against=against,
+            n=n,
+            data_seed=_seed_of(data, seed),
+            plan=plan,
+            folder=folder or Path(scratch) / "audit",
+            by=None if by is None else [name.strip() for name in by.split(",") if name.strip()],
+            workers=workers,
+            progress=tell,
+        )
+        bar(0, None, "working out figures and intervals")
+        _ = found.findings, found.changes  # while the folder is there
+        written = [write(found, path) for path in out or ()]
+    if not quiet:
+        _show(found, stdout())
+    for path in written:
+        typer.echo(str(path))
+    _judge(found, limits)
+
+
+def _seed_of(data: str, seed: int) -> int | None:
+    """The seed goes to generated data sets alone."""
+    from chiasm.zoo import datasets
+
+    return seed if data.removeprefix("zoo:") in datasets else None
+
+
+def _show(found: Audit, console: Any) -> None:
+    """Findings, then figures."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from chiasm.audit.findings import told
+    from chiasm.cli.terminal import safe
+
+    for finding in found.findings[:12]:
+        console.print(Text(f"• {safe(finding.text)}"))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("figure", "value [95 %]", "samples", "what it is"):
+        table.add_column(heading)
+    for one in found.summary.figures:
+        value = told(one.estimate, one.measure.unit)
+        table.add_row(Text(one.measure.name), Text(value), Text(str(one.estimate.n)), Text(safe(one.measure.line)))
+    console.print(table)
+    if len(failed := found.failed):
+        console.print(Text(f"{len(failed)} samples failed, the first: {safe(failed['error'].iloc[0])}", style="red"))
+
+
+def _judge(found: Audit, limits: list[Any]) -> None:
+    """Say which conditions hold, and exit with 3 if one does."""
+    from chiasm.audit.findings import told
+
+    units = {one.measure.name: one.measure.unit for one in found.summary.figures}
+    held = False
+    for limit in limits:
+        holds, estimate = limit.holds(found.summary)
+        held |= holds
+        word = "FAIL" if holds else "ok"
+        typer.echo(f"{word}: {limit.text} ({limit.figure} is {told(estimate, units[limit.figure])})", err=holds)
+    if held:
+        raise typer.Exit(3)
