@@ -63,6 +63,28 @@ def test_pointing_at_a_word_lights_up_the_patches_it_works_with(page):
     assert "Point at a word" in readout(page)
 
 
+def test_lines_show_the_strongest_pairs_until_something_is_chosen(page):
+    words = "[...document.querySelectorAll('.links path')].map(line => line.style.stroke)"
+    page.evaluate(DRAWN)
+    drawn = page.evaluate(words)
+    e = samples.shapes()
+    strongest = sorted(e.interactions["image", "text"].ravel(), key=lambda v: -abs(v))[:4]
+    assert ["230" in line.split(",")[0] for line in drawn] == [value > 0 for value in strongest]
+    assert "Lines: the strongest pairs" in readout(page)
+    page.uncheck("[name=lines]")
+    page.evaluate(DRAWN)
+    assert page.evaluate(words) == []
+
+
+def test_the_legend_says_what_the_strongest_colour_is_now(page):
+    page.click(CIRCLE)
+    page.click('.stretch[data-part="text"][data-index="1"]')  # the sum of two goes beyond any single pair
+    away(page)
+    together = np.abs(samples.shapes().interactions["image", "text"][:, [1, 4]].sum(1)).max()
+    texts = page.eval_on_selector_all(".together .limit", "all => all.map(e => e.textContent)")
+    assert set(texts) == {f"{together:.2f}"}
+
+
 def test_pointing_at_a_patch_lights_up_words_and_noise_stays_faint(page):
     page.hover(PATCH)
     said = readout(page)
@@ -111,7 +133,6 @@ def test_the_keyboard_walks_through_words_and_patches(page):
         page.keyboard.press("ArrowRight")
     assert "“circle”" in readout(page)
     page.keyboard.press("Enter")
-    assert page.get_attribute(CIRCLE, "aria-pressed") in {"true", "false"}
     page.evaluate(DRAWN)
     assert page.get_attribute(CIRCLE, "aria-pressed") == "true"
     assert page.get_attribute(CIRCLE, "role") == "button"
@@ -166,6 +187,21 @@ def test_methods_are_compared_with_one_pointer_and_may_be_hidden(open_page, tmp_
     assert "lime: “circle” alone +0.61; this method gives no pairs." in said
     page.uncheck('[name=method][value="lime"]')
     assert page.is_hidden('[data-method="lime"]')
+
+
+def test_values_of_one_kind_may_share_a_scale(open_page, tmp_path):
+    e = samples.shapes()
+    half = replace(e, single=e.single / 2, provenance=samples.provenance(method="gp"))
+    other = replace(e, pair=None, pair_errors=None, provenance=samples.provenance(method="lime", index="LIME"))
+    page = open_page(write_comparison({"full": e, "half": half, "lime": other}, tmp_path / "page.html"))
+    patch = {name: f'[data-method="{name}"] {PATCH.removeprefix(".panels ")}' for name in ("full", "half", "lime")}
+    assert opacity(page, patch["half"]) == opacity(page, patch["full"])
+    page.check("[name=common]")
+    assert opacity(page, patch["half"]) == pytest.approx(opacity(page, patch["full"]) / 2, abs=0.01)
+    assert opacity(page, patch["lime"]) == pytest.approx(0.66, abs=0.01)  # of another kind: keeps its own
+    assert page.inner_text('[data-method="half"] .own .limit >> nth=0') == "0.83"
+    alone = open_page(write_comparison({"full": e, "lime": other}, tmp_path / "other.html"))
+    assert alone.locator("[name=common]").count() == 0
 
 
 def test_what_if_is_told_and_texts_of_others_stay_texts(open_page, tmp_path):

@@ -23,6 +23,8 @@ GROUPS: Final = {
     "_shap": "Pairs of units",
     "_synergy_of_": "Sorts of units that carry synergy",
 }
+#: corrected p-values below which a difference stands out
+SURE: Final = 0.05
 OTHER: Final = "What is known of the answer, in bits"
 
 
@@ -30,7 +32,7 @@ def write_audit(data: Mapping[str, Any], path: str | Path) -> Path:
     """Write the page of an audit, atomically.
 
     Args:
-        data: from `chiasm.audit.report.as_data`.
+        data: from `chiasm.audits.report.as_data`.
         path: the file to write.
 
     Returns:
@@ -93,5 +95,5 @@ def _strata(rows: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]
     """Differences between strata by column, the surest first; only those that are not all alike."""
     found: dict[str, list[dict[str, Any]]] = {}
     for row in sorted(rows, key=lambda row: 1.0 if row["p"] is None else row["p"]):
-        found.setdefault(row["column"], []).append(row)
+        found.setdefault(row["column"], []).append({**row, "sure": row["p"] is not None and row["p"] < SURE})
     return list(found.items())

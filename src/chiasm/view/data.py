@@ -26,9 +26,9 @@ def page_data(explanations: dict[str, Explanation], scales: dict[str, Scale]) ->
         scales: method → scale of its single values.
 
     Returns:
-        ``labels``: part → label of each player. ``methods``: for each, ``limit`` and ``pairLimit`` (the strongest
-        tints), ``single`` and ``errors`` by part, and ``pairs``: for each two parts ``first``, ``second``, ``values``
-        and ``errors`` row by row (``None`` for what the method does not give).
+        ``labels``: part → label of each player. ``methods``: for each, ``quantity`` (values of one may share a scale),
+        ``limit`` and ``pairLimit`` (the strongest tints), ``single`` and ``errors`` by part, and ``pairs``: for each
+        two parts ``first``, ``second``, ``values`` and ``errors`` row by row (``None`` for what the method lacks).
     """
     first = next(iter(explanations.values()))
     return {
@@ -42,6 +42,7 @@ def _method(explanation: Explanation, scale: Scale) -> dict[str, Any]:
     names = [name for name, part in explanation.players.parts.items() if len(part)]
     blocks = list(itertools.combinations(names, 2)) or [(names[0], names[0])]
     return {
+        "quantity": f"{explanation.provenance.index} {explanation.provenance.target}",
         "limit": _short(scale.limit),
         "pairLimit": _short(pair_scale(explanation).limit),
         "single": {name: _row(values) for name, values in explanation.values.items()},

@@ -5,7 +5,6 @@ The page says all it has to say without its script, which lights up what works w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,48 +15,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from chiasm.core.explanation import Explanation
 from chiasm.core.storage import write_atomic
 from chiasm.view import findings, wording
-from chiasm.view.colours import STRONGEST, Scale, tint
+from chiasm.view.colours import Scale
 from chiasm.view.data import page_data
 from chiasm.view.details import details
 from chiasm.view.numerals import count, number, percent, shorten
 from chiasm.view.pairs import looks, matrices, pair_scale, table
 from chiasm.view.panels import FEW, panels
+from chiasm.view.shares import inside, share_bars
 from chiasm.view.shell import embedded, script
 
 #: width of every picture in the page's own units; outlines and numbers are placed in these
 CANVAS = 1000
-#: combinations of parts that are drawn; beyond four parts there are more than anyone reads
-MOST_SHARES = 15
-
-
-@dataclass(frozen=True)
-class ShareRow:
-    """A bar of the section on parts and combinations; ``left`` and ``width`` in percent."""
-
-    label: str
-    number: str
-    left: float
-    width: float
-    tint: str
-
-
-@dataclass(frozen=True)
-class ShareBars:
-    """Bars of all parts and combinations around one zero line.
-
-    Attributes:
-        rows: the bars.
-        zero: where the zero line is, in percent.
-        total: what they sum to, in words.
-        combined: whether there are combinations.
-        left_out: how many small ones are not drawn.
-    """
-
-    rows: tuple[ShareRow, ...]
-    zero: float
-    total: str
-    combined: bool
-    left_out: int
 
 
 def write_html(explanation: Explanation, path: str | Path) -> Path:
@@ -117,6 +85,7 @@ def _context(explanation: Explanation) -> dict[str, Any]:
         "levels": wording.levels(explanation),
         "combinations": wording.combinations(explanation),
         "shares": share_bars(explanation),
+        "inside": inside(explanation),
         "signed": explanation.provenance.signed,
         "remark": remark,
         "scale": scale,
@@ -140,33 +109,3 @@ def _context(explanation: Explanation) -> dict[str, Any]:
             page_data({explanation.provenance.method: explanation}, {explanation.provenance.method: scale})
         ),
     }
-
-
-def share_bars(explanation: Explanation) -> ShareBars | None:
-    """The bars of what came from where; ``None`` where the method does not tell."""
-    every = wording.shares(explanation)
-    if not every:
-        return None
-    kept = sorted(every, key=lambda share: -abs(share.value))[:MOST_SHARES]
-    shown = [share for share in every if share in kept]
-    low = min(0.0, *(share.value for share in shown))
-    high = max(0.0, *(share.value for share in shown))
-    extent = (high - low) or 1.0
-    scale = Scale(max(-low, high))
-    rows = tuple(
-        ShareRow(
-            label=share.label,
-            number=scale.number(share.value),
-            left=round(100 * (min(0.0, share.value) - low) / extent, 2),
-            width=round(100 * abs(share.value) / extent, 2),
-            tint=tint(scale.colour(share.value), STRONGEST),
-        )
-        for share in shown
-    )
-    return ShareBars(
-        rows=rows,
-        zero=round(100 * -low / extent, 2),
-        total=scale.number(sum(share.value for share in every)),
-        combined=wording.has_combinations(explanation),
-        left_out=len(every) - len(shown),
-    )

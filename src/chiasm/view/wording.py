@@ -253,6 +253,7 @@ class Without:
         answer: what the model answers then.
         probability: of that answer, or ``None``.
         changed: whether it is another answer than to the whole sample.
+        before: how likely it was with the whole sample, as the end of a phrase, if it is the same answer.
     """
 
     removed: tuple[PlayerId, ...]
@@ -260,11 +261,14 @@ class Without:
     answer: str
     probability: float | None
     changed: bool
+    before: str
 
 
 def what_if(explanation: Explanation) -> list[Without]:
     """What the model answers when something is hidden, in words; nothing where it was not asked."""
     own = explanation.prediction.answer if explanation.prediction is not None else None
+    sure = explanation.prediction.probability if explanation.prediction is not None else None
+    before = "" if sure is None else f", {percent(sure)} before"
     found = []
     for one in explanation.what_if:
         players = tuple(player for player in one.removed if not isinstance(player, str))
@@ -272,5 +276,5 @@ def what_if(explanation: Explanation) -> list[Without]:
             f"the {name}" if isinstance(name, str) else f"“{explanation.players.label(name)}”" for name in one.removed
         ]
         label = f"without {' and '.join(names)}"
-        found.append(Without(players, label, one.answer or "(nothing)", one.probability, one.answer != own))
+        found.append(Without(players, label, one.answer or "(nothing)", one.probability, one.answer != own, before))
     return found

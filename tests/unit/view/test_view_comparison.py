@@ -41,8 +41,8 @@ def test_every_method_has_a_panel_with_its_own_scale(tmp_path):
     page = path.read_text(encoding="utf-8")
     by_method = sections(page)
     assert list(by_method) == ["gp", "lime", "rise"]
-    assert "largest absolute value, 2.0" in by_method["gp"]
-    assert "largest absolute value, 20" in by_method["lime"]
+    assert 'largest absolute value, <span class="limit">2.00' in by_method["gp"]
+    assert 'largest absolute value, <span class="limit">20' in by_method["lime"]
     for section in by_method.values():
         assert 'data-panel="image"' in section
         assert 'data-panel="text"' in section

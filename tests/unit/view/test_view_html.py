@@ -126,7 +126,7 @@ def test_bars_and_words_say_label_number_and_error():
 
 
 def test_the_scale_that_is_used_is_stated():
-    assert "colours scaled to the largest absolute value, 0.83 nats" in render(samples.shapes())
+    assert "colours scaled to the largest absolute value, 0.83 nats" in seen(render(samples.shapes()))
     assert "All values are 0" in render(ODD["zeros"])
     assert "gave no value for any player" in render(ODD["nothing known"])
     assert "gives single players only" in render(ODD["no pairs"])

@@ -7,7 +7,7 @@
   const SVG = "http://www.w3.org/2000/svg";
   const controls = document.getElementById("controls");
   const readout = document.getElementById("readout");
-  const settings = { show: "together", as: "players", faint: true, lines: true, opacity: 1 };
+  const settings = { show: "together", as: "players", faint: true, lines: true, common: false, opacity: 1 };
   const pinned = new Map();
   let pointed = [];
 
@@ -47,7 +47,8 @@
       // A browser takes far longer to restyle an area that has a title; the line above the panels says it all.
       for (const title of this.panels.querySelectorAll(".areas title")) title.remove();
       this.pictures = [...this.panels.querySelectorAll("svg.picture")].filter((svg) => svg.querySelector(".areas"));
-      this.shown = { values: this.values(null), exact: true, limit: this.data.limit };
+      this.shown = { values: this.values(null), limit: this.data.limit };
+      this.strongest = this.strongestPairs();
       this.links = document.createElementNS(SVG, "svg");
       this.links.classList.add("links");
       this.links.setAttribute("aria-hidden", "true");
@@ -85,14 +86,28 @@
       return found;
     }
 
+    // The pairs across parts that are clear of noise, strongest first; what the lines show while nothing is chosen.
+    strongestPairs() {
+      const found = [];
+      for (const { first, second, values, errors } of this.data.pairs) {
+        values.forEach((row, i) => row.forEach((value, j) => {
+          const one = { value, error: errors ? errors[i][j] : null };
+          if (!value || (first === second && j >= i) || !clear(one, errors === null)) return;
+          found.push([{ part: first, index: i }, { part: second, index: j, ...one }]);
+        }));
+      }
+      return found.sort((a, b) => Math.abs(b[1].value) - Math.abs(a[1].value)).slice(0, LINES);
+    }
+
     draw(chosen) {
-      const together = settings.show === "together" && chosen.length > 0 && this.data.pairs.length > 0;
-      const partnered = chosen.length && this.data.pairs.length ? this.values(chosen) : null;
+      const { together, partnered } = this.wanted(chosen);
       const values = together ? partnered : this.values(null);
       const exact = together ? this.data.pairs.every((block) => block.errors === null) : this.data.errors === null;
-      let limit = together ? this.data.pairLimit : this.data.limit;
-      if (together) for (const { value } of values.values()) limit = Math.max(limit, Math.abs(value ?? 0));
-      this.shown = { values, exact, limit };
+      const alike = settings.common ? shown.filter((other) => other.data.quantity === this.data.quantity) : [this];
+      const limit = Math.max(...alike.map((other) => other.limit(chosen)));
+      this.shown = { values, limit };
+      const legend = together ? this.together : this.own;
+      for (const text of legend?.querySelectorAll(".limit") ?? []) text.textContent = number(limit, limit, false);
       for (const [name, elements] of this.players) {
         for (const element of elements) {
           paint(element, values.get(name), limit, exact);
@@ -103,6 +118,20 @@
       this.panels.classList.toggle("smooth", settings.as === "smooth");
       this.link(chosen, together, limit);
       return { partnered, limit: together ? limit : this.data.pairLimit };
+    }
+
+    wanted(chosen) {
+      const partnered = chosen.length && this.data.pairs.length ? this.values(chosen) : null;
+      return { partnered, together: settings.show === "together" && partnered !== null };
+    }
+
+    // The value that has the strongest colour.
+    limit(chosen) {
+      const { together, partnered } = this.wanted(chosen);
+      if (!together) return this.data.limit;
+      let limit = this.data.pairLimit;
+      for (const { value } of partnered.values()) limit = Math.max(limit, Math.abs(value ?? 0));
+      return limit;
     }
 
     // What a player's number is now, for tooltips and screen readers: written when it is pointed at.
@@ -134,7 +163,7 @@
 
     link(chosen, together, limit) {
       this.links.replaceChildren();
-      if (!together || !settings.lines || this.section.hidden) return;
+      if (!settings.lines || this.section.hidden || (chosen.length && !together)) return;
       const frame = this.panels.getBoundingClientRect();
       const anchor = ({ part, index }) => {
         const element = this.players.get(key(part, index))?.[0];
@@ -142,17 +171,19 @@
         const box = element.getBoundingClientRect(), area = element.namespaceURI === SVG;
         return [box.x + box.width / 2 - frame.x, box.y + (area ? box.height / 2 : box.height) - frame.y];
       };
-      for (const one of chosen) {
-        for (const partner of partners(this, [one], this.values([one])).slice(0, LINES)) {
-          const [from, to] = [anchor(one), anchor(partner)];
-          if (!from || !to) continue;
-          const path = document.createElementNS(SVG, "path");
-          const low = Math.max(from[1], to[1]) + 0.12 * Math.abs(from[0] - to[0]) + 8;  // hangs below the words
-          path.setAttribute("d", `M${from} C${from[0]},${low} ${(from[0] + to[0]) / 2},${low} ${to}`);
-          path.style.stroke = `rgb(${partner.value > 0 ? UP : DOWN} / .6)`;
-          path.style.strokeWidth = `${1 + 5 * Math.abs(partner.value) / limit}px`;
-          this.links.append(path);
-        }
+      const lines = chosen.length
+        ? chosen.flatMap((one) => partners(this, [one], this.values([one])).slice(0, LINES).map((partner) => [one, partner]))
+        : this.strongest;
+      const strongest = chosen.length ? limit : this.data.pairLimit;
+      for (const [one, partner] of lines) {
+        const [from, to] = [anchor(one), anchor(partner)];
+        if (!from || !to) continue;
+        const path = document.createElementNS(SVG, "path");
+        const low = Math.max(from[1], to[1]) + 0.12 * Math.abs(from[0] - to[0]) + 8;  // hangs below the words
+        path.setAttribute("d", `M${from} C${from[0]},${low} ${(from[0] + to[0]) / 2},${low} ${to}`);
+        path.style.stroke = `rgb(${partner.value > 0 ? UP : DOWN} / ${chosen.length ? 0.6 : 0.4})`;
+        path.style.strokeWidth = `${1 + 5 * Math.abs(partner.value) / strongest}px`;
+        this.links.append(path);
       }
     }
   }
@@ -205,7 +236,9 @@
     const chosen = chosenNow();
     readout.replaceChildren();
     if (!chosen.length) {
-      readout.append("Point at a word or an area to see what it works with. Click keeps it, more clicks add others, Esc lets go.");
+      const linked = settings.lines && shown.some((method) => method.strongest.length);
+      readout.append("Point at a word or an area to see what it works with. Click keeps it, more clicks add others, Esc lets go.",
+        linked ? " Lines: the strongest pairs." : "");
       return;
     }
     const several = drawn.filter(([method]) => !method.section.hidden);
@@ -385,6 +418,7 @@
     settings.as = input("as", ":checked").value;
     settings.faint = input("faint").checked;
     settings.lines = input("lines").checked;
+    settings.common = input("common")?.checked ?? false;
     settings.opacity = Number(input("opacity").value);
     for (const box of /** @type {NodeListOf<HTMLInputElement>} */ (controls.querySelectorAll("[name=method]"))) {
       shown.find((method) => method.name === box.value).section.hidden = !box.checked;
@@ -424,6 +458,8 @@
   document.documentElement.classList.add("live");
   controls.hidden = readout.hidden = false;
   if (!shown.some((method) => method.data.pairs.length)) controls.querySelector("[name=show]").closest("fieldset").hidden = true;
+  const kinds = new Set(shown.map((method) => method.data.quantity));
+  if (kinds.size === shown.length) controls.querySelector("[name=common]")?.closest("label").remove();
   for (const method of shown) new ResizeObserver(later).observe(method.panels);
   draw();
 })();
