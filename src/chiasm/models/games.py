@@ -10,7 +10,7 @@ from chiasm.core.errors import InvalidInput, UnknownName
 from chiasm.core.explanation import Prediction
 from chiasm.core.game import Counts, Fixed, Game, Memory
 from chiasm.core.sample import Sample
-from chiasm.core.target import Target
+from chiasm.core.target import Scale, Target
 from chiasm.modalities import modalities
 from chiasm.models.base import Adapter, Prepared
 
@@ -134,7 +134,9 @@ def make_game(
         hidden_by[name] = modality.masker(chosen.get(name, default))
         segmenters.setdefault(name, modality.default_segmenter)
     values = model.values(prepared, cut, hidden_by, resolved, batch_size)
-    scale = "value" if resolved.against is not None else resolved.scale  # a difference of probabilities is none
+    # a difference of probabilities is none, and a share of samples may be 0 or 1, which has no logit
+    plain = resolved.against is not None or getattr(values, "drawn", False)
+    scale: Scale = "value" if plain else resolved.scale
     game = Game(values, cut, fixed=fixed, batch_size=values.batch_size, scale=scale, memory=memory, on_batch=on_batch)
     return ModelGame(
         game=game,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chiasm.core.cache import CacheChoice, chosen_folder
-from chiasm.core.coalitions import Coalitions
+from chiasm.core.coalitions import Coalitions, keys
 from chiasm.core.content import digest
 from chiasm.core.errors import InvalidInput
 from chiasm.core.explanation import Prediction
@@ -238,7 +238,10 @@ class RemoteAdapter(Adapter):
         (reply,) = self.server.ask_all(bodies[:1])
         usage = reply.get("usage")
         prompt = usage.get("prompt_tokens") if isinstance(usage, dict) else None
-        requests = self.server.sent + self.server.remembered + values * len(bodies)
+        asked_after = (
+            len(match.game.all_players.parts) + 1
+        )  # what it answers without a part, without the strongest pair
+        requests = self.server.sent + self.server.remembered + values * len(bodies) + asked_after
         longest = max(int(body["max_tokens"]) for body in bodies)
         if not isinstance(prompt, int) or isinstance(prompt, bool):
             return Bill(requests, None, None, self.server.price)
@@ -264,6 +267,7 @@ class RemoteValues:
     Attributes:
         batch_size: coalitions of one call.
         costs: the requests of a value.
+        drawn: whether they are drawn by chance; `variances` tells how far they can be trusted.
         bounds, unknown: values that were upper bounds, or of which nothing was seen.
     """
 
@@ -279,7 +283,9 @@ class RemoteValues:
         """Check the maskers."""
         self.batch_size = batch_size or _PER_WORKER * adapter.server.manners.concurrency
         self.costs = Costs({}, float(adapter.requests_per_value(target)))
+        self.drawn = adapter.reading.drawn
         self.asked = self.bounds = self.unknown = 0
+        self._variances: dict[bytes, float] = {}
         self._adapter, self._target = adapter, target
         self._masked = Masked(prepared, players, maskers)
 
@@ -289,7 +295,12 @@ class RemoteValues:
         self.asked += len(found)
         self.bounds += sum(value.bound for value in found)
         self.unknown += sum(value.unknown for value in found)
+        self._variances.update(zip(keys(coalitions), (value.variance for value in found), strict=True))
         return np.array([value.value for value in found], np.float64)
+
+    def variances(self, coalitions: Coalitions) -> NDArray[np.float64]:
+        """Variances of values that were given, ``float64[batch]``, see `chiasm.core.game.Game.variances`."""
+        return np.array([self._variances.get(key, 0.0) for key in keys(coalitions)], np.float64)
 
     def afterwards(self) -> list[str]:
         """What the values turned out to be, for the provenance."""

@@ -105,6 +105,7 @@ class Server:
             raise InvalidInput("max_cost needs prices; name a table: prices='prices.yaml'.")
         self.base_url, self.manners, self.answers, self.price = base_url, manners, answers, price
         self._key, self._lock = key, threading.Lock()
+        self._trust = httpx.create_ssl_context()  # certificates are checked; made once, as it takes long
         self._next = 0.0
         self.sent = self.answered = self.remembered = 0
         self.tokens = [0, 0]
@@ -214,7 +215,9 @@ class Server:
         end = time.monotonic() + self.manners.timeout
         try:
             with (
-                httpx.Client(timeout=self.manners.timeout, follow_redirects=False, trust_env=not local) as client,
+                httpx.Client(
+                    verify=self._trust, timeout=self.manners.timeout, follow_redirects=False, trust_env=not local
+                ) as client,
                 client.stream("POST", f"{self.base_url}/chat/completions", json=body, headers=headers) as response,
             ):
                 content = self._content(response, end)
