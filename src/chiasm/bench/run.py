@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -64,7 +64,7 @@ def benchmark(
         raise InvalidInput(f"The benchmark {parsed.name!r} cannot run: {'; '.join(problems)}.")
     data = {d.label: own[d.label][: d.n] if d.label in own else read_dataset(d) for d in parsed.datasets}
     todo = tasks(parsed, data)
-    store = open_run(folder or parsed.name, parsed, todo)
+    store = open_run(folder or parsed.name, parsed, todo, [*given, *own])
     work = BenchWork(
         parsed, given, {label: data[label] for label in own}, store.folder.resolve(), expected=_fingerprints(store)
     )
@@ -79,11 +79,19 @@ def resume(folder: str | Path, *, retry_failed: bool = False, progress: Progress
     Raises:
         InvalidInput: there is no benchmark, or its models or data sets were objects: call `benchmark` again with them.
     """
-    return benchmark(Benchmark.open(folder).spec, folder, retry_failed=retry_failed, progress=progress)
+    found = Benchmark.open(folder)
+    found.check_resumable()
+    return benchmark(found.spec, folder, retry_failed=retry_failed, progress=progress)
 
 
-def open_run(folder: str | Path, spec: BenchSpec, todo: Sequence[Task]) -> Store:
+def open_run(folder: str | Path, spec: BenchSpec, todo: Sequence[Task], objects: Collection[str] = ()) -> Store:
     """The store of a run: a new one, or one that a spec goes with.
+
+    Args:
+        folder: where.
+        spec: the benchmark.
+        todo: all its cells.
+        objects: labels of models and data sets that are objects, which nobody else can find by their names.
 
     Raises:
         InvalidInput: what is there was made by another benchmark.
@@ -94,14 +102,22 @@ def open_run(folder: str | Path, spec: BenchSpec, todo: Sequence[Task]) -> Store
     made_by = {"code": code_of(*_ROOMS), "versions": installed_versions()}
     before = [one for one in store.about.get("made_by", []) if {k: one[k] for k in made_by} != made_by]
     now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    counts: dict[str, dict[str, int]] = {}
-    for task in todo:
-        of_model = counts.setdefault(task.group, {})
-        name = task.cells[0].key["dataset"]
-        of_model[name] = of_model.get(name, 0) + len(task.cells)
-    about = {"kind": KIND, "spec": spec.dump, "cells": counts, "made_by": [*before, {**made_by, "last": now}]}
-    store.tell(about)
+    about = {"kind": KIND, "spec": spec.dump, "objects": list(objects)}
+    counts = _counts(todo, store.about.get("cells", {}))
+    store.tell({**about, "cells": counts, "made_by": [*before, {**made_by, "last": now}]})
     return store
+
+
+def _counts(todo: Sequence[Task], before: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+    """Model → data set → cells; never fewer than there were, for a run grows alone."""
+    now: dict[str, dict[str, int]] = {}
+    for task in todo:
+        of_model, name = now.setdefault(task.group, {}), task.cells[0].key["dataset"]
+        of_model[name] = of_model.get(name, 0) + len(task.cells)
+    for model, sets in before.items():
+        of_model = now.setdefault(model, {})
+        of_model.update({name: max(count, of_model.get(name, 0)) for name, count in sets.items()})
+    return now
 
 
 def _check_given(spec: BenchSpec, models: Mapping[str, Any], data: Mapping[str, Any]) -> None:
@@ -164,6 +180,18 @@ class Benchmark:
     def spec(self) -> BenchSpec:
         """What is computed."""
         return BenchSpec.parse(self.store.about["spec"])
+
+    def check_resumable(self) -> None:
+        """Refuse a run whose models or data sets were objects: they are not in its folder.
+
+        Raises:
+            InvalidInput: it is one.
+        """
+        if objects := self.store.about.get("objects"):
+            raise InvalidInput(
+                f"The run in {str(self.store.folder)!r} was made of objects ({', '.join(objects)}), which its folder "
+                f"does not hold; go on in Python: chiasm.benchmark(spec, folder, models=…, datasets=…)."
+            )
 
     @property
     def scores(self) -> pd.DataFrame:

@@ -88,7 +88,9 @@ def resume(folder: Folder, *, retry_failed: Retry = False, workers: Workers = No
     """Go on with a run by the spec that it was begun with."""
     from chiasm.bench.run import Benchmark, benchmark
 
-    spec = _with_workers(Benchmark.open(folder).spec, workers)
+    found = Benchmark.open(folder)
+    found.check_resumable()
+    spec = _with_workers(found.spec, workers)
     _carried_out(folder, quiet, lambda told: benchmark(spec, folder, retry_failed=retry_failed, progress=told))
 
 

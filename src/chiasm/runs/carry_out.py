@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from chiasm.runs.cells import Done, Task, Work
@@ -67,8 +68,8 @@ def carry_out(
     wanted = sum(len(task.cells) for task in tasks)
     tally = Tally(wanted, before=wanted - sum(len(task.cells) for task in left))
     progress(tally, None)
-    with store:
-        for done in engine.run(work, left):
+    with store, closing(engine.run(work, left)) as computed:
+        for done in computed:
             store.add(done)
             tally.done += 1
             if done.error is not None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any, Protocol
 
 from chiasm.core.errors import ChiasmError, InvalidInput, UnknownName
@@ -25,10 +26,11 @@ class EngineError(ChiasmError, RuntimeError):
 class Engine(Protocol):
     """Computes cells."""
 
-    def run(self, work: Work, tasks: Sequence[Task]) -> Iterator[Done]:
+    def run(self, work: Work, tasks: Sequence[Task]) -> Generator[Done]:
         """Compute the cells of all tasks, each once; yields them as they are done, in any order.
 
-        A cell that fails, or whose worker dies more often than the engine's retries, is yielded with its error.
+        A cell that fails, or whose worker dies more often than the engine's retries, is yielded with its error. Closed
+        before its end, it lets its workers go at once.
 
         Raises:
             EngineError: no worker can be started.
@@ -81,7 +83,7 @@ class InProcess:
         """Nothing is opened yet."""
         self._threads = threads
 
-    def run(self, work: Work, tasks: Sequence[Task]) -> Iterator[Done]:
+    def run(self, work: Work, tasks: Sequence[Task]) -> Generator[Done]:
         """See `Engine.run`."""
         from threadpoolctl import threadpool_limits
 
@@ -96,7 +98,7 @@ class InProcess:
 
 def writer() -> str:
     """This process, as the store calls it."""
-    return f"{os.uname().nodename}:{os.getpid()}"
+    return f"{platform.node()}:{os.getpid()}"
 
 
 class Queue:

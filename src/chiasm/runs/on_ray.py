@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from chiasm.core.errors import InvalidInput, MissingDependency
 from chiasm.runs.cells import Done, Opened, Task, Work, failure
-from chiasm.runs.engines import EngineError, Queue
+from chiasm.runs.engines import EngineError, Queue, writer
 
 #: seconds that the first actor may take to start
 _PATIENCE: Final = 120.0
@@ -62,7 +60,7 @@ class OnRay:
         self._ray, self._workers, self._address = ray, workers, address
         self._cpus, self._gpus, self._threads, self._retries = cpus, gpus, threads, retries
 
-    def run(self, work: Work, tasks: Sequence[Task]) -> Iterator[Done]:
+    def run(self, work: Work, tasks: Sequence[Task]) -> Generator[Done]:
         """See `chiasm.runs.engines.Engine.run`."""
         if not tasks:
             return
@@ -95,7 +93,7 @@ class Holder:
 
     def __init__(self, work: Work) -> None:
         """Hold nothing yet."""
-        self._opened = Opened(work, f"{socket.gethostname()}:{os.getpid()}")
+        self._opened = Opened(work, writer())
 
     def ready(self) -> bool:
         """That it lives."""

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any, Final
@@ -20,7 +20,7 @@ from chiasm.runs.engines import EngineError, Queue, writer
 _THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 #: workers that may end, one after another, before any has begun to work
 _STILLBORN: Final = 3
-_READY, _END = "ready", "end"
+_READY, _OPENED, _END = "ready", "opened", "end"
 
 
 class Processes:
@@ -31,13 +31,14 @@ class Processes:
         threads: threads of each one's arithmetic, see `chiasm.runs.engines.InProcess`.
         retries: how often a cell is tried again whose worker died.
         timeout: seconds after which a cell counts as stuck: its worker is ended, and the cell tried again or failed.
+            The time in which its model is loaded does not count.
     """
 
     def __init__(
         self, workers: int | None = None, threads: int = 1, retries: int = 1, timeout: float | None = None
     ) -> None:
         """Check the numbers."""
-        self.workers = len(os.sched_getaffinity(0)) if workers is None else workers
+        self.workers = _cores() if workers is None else workers
         if self.workers < 1 or threads < 1 or retries < 0 or (timeout is not None and timeout <= 0):
             raise InvalidInput(
                 f"workers={workers}, threads={threads}, retries={retries}, timeout={timeout}: give at least 1 worker "
@@ -45,7 +46,7 @@ class Processes:
             )
         self._threads, self._retries, self._timeout = threads, retries, timeout
 
-    def run(self, work: Work, tasks: Sequence[Task]) -> Iterator[Done]:
+    def run(self, work: Work, tasks: Sequence[Task]) -> Generator[Done]:
         """See `chiasm.runs.engines.Engine.run`."""
         queue = Queue(tasks)
         crew: list[_Worker] = []
@@ -107,6 +108,12 @@ _NO_START: Final = (
 )
 
 
+def _cores() -> int:
+    """Cores that this process may use."""
+    allowed = getattr(os, "sched_getaffinity", None)  # Linux alone tells
+    return len(allowed(0)) if allowed is not None else os.cpu_count() or 1
+
+
 class _Worker:
     """One process as its employer sees it."""
 
@@ -128,13 +135,14 @@ class _Worker:
 
     def give(self, task: Task, seconds: float | None) -> None:
         """Hand it a task. A process that died meanwhile is noticed when it is listened to."""
+        loads = not self.ready or task.group != self.group  # that time is not the cell's
         self.task, self.group, self._allowed = task, task.group, seconds
-        self._begin()
+        self._begin(seconds=None if loads else seconds)
         with suppress(OSError):
             self.pipe.send(task)
 
-    def _begin(self) -> None:
-        self.deadline = float("inf") if self._allowed is None else time.monotonic() + self._allowed
+    def _begin(self, seconds: float | None) -> None:
+        self.deadline = float("inf") if seconds is None else time.monotonic() + seconds
 
     def hear(self) -> Done | None:
         """The next thing it says.
@@ -143,7 +151,8 @@ class _Worker:
             EOFError, OSError: it is dead.
         """
         said = self.pipe.recv()
-        self._begin()
+        if said != _READY:
+            self._begin(self._allowed)
         if isinstance(said, Done) and self.task is not None:
             left = self.task.without({said.cell.fingerprint})
             self.task = left if left is not None else Task((), self.task.attempts)  # not idle until it says so
@@ -174,7 +183,7 @@ class _Worker:
 def _serve(pipe: Connection[Any, Any], work: Work) -> None:
     """What a worker process does: tasks in, cells out, until its employer is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the employer is interrupted and ends its workers
-    opened = Opened(work, writer())
+    opened = Opened(work, writer(), lambda _: pipe.send(_OPENED))
     with suppress(EOFError, OSError):
         pipe.send(_READY)
         while True:

@@ -209,7 +209,7 @@ def test_objects_must_be_named(tmp_path):
     with pytest.raises(InvalidInput, match="The model 'other' is given, and the spec names together"):
         benchmark(SPEC, tmp_path / "run", models={"other": model()})
     run(tmp_path / "run", 1)
-    with pytest.raises(cx.ChiasmError):
-        resume(tmp_path / "run")  # its data set is an object that nobody gives it here
+    with pytest.raises(InvalidInput, match=r"made of objects \(together, mine\)"):
+        resume(tmp_path / "run")
     with pytest.raises(InvalidInput, match="no run in"):
         Benchmark.open(tmp_path / "nothing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -92,6 +93,22 @@ def test_workers_that_cannot_start_are_told():
 
     with pytest.raises(EngineError, match="if __name__ == '__main__'"):
         list(Processes(1).run(Unknown(), tasks(2)))
+
+
+def test_workers_go_when_a_run_is_left(tmp_path):
+    """An error of whoever listens ends the workers at once, not when somebody collects the garbage."""
+    pids = []
+
+    def stop(tally, done):
+        if done is not None:
+            pids.append(int(done.worker.split(":")[1].split("/")[0]))
+            raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough") as held:  # which holds the frames, and with them the generator
+        carry_out(Store(tmp_path / "run", TABLES), Squares(naps={1: 60.0}), tasks(3), Processes(1), progress=stop)
+    assert held
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)
 
 
 @pytest.mark.parametrize("options", [{"workers": 0}, {"retries": -1}, {"timeout": 0}, {"threads": 0}])
