@@ -22,7 +22,7 @@ _WHERE = {
     "Players": "chiasm.core.players",
     "Sample": "chiasm.core.sample",
     "Target": "chiasm.core.target",
-    "audit": "chiasm.audit.run",
+    "audit": "chiasm.audits.run",
     "benchmark": "chiasm.bench.run",
     "dataset": "chiasm.zoo",
     "estimate": "chiasm.estimators.estimate",
@@ -37,7 +37,7 @@ _WHERE = {
 __all__ = [*sorted(_WHERE), "__version__"]  # noqa: PLE0604 - names only, built from the table above
 
 if TYPE_CHECKING:
-    from chiasm.audit.run import audit as audit
+    from chiasm.audits.run import audit as audit
     from chiasm.bench.run import benchmark as benchmark
     from chiasm.core.errors import ChiasmError as ChiasmError
     from chiasm.core.explanation import Explanation as Explanation

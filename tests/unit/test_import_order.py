@@ -16,8 +16,8 @@ SOURCE = Path(chiasm.__file__).parent
 
 #: the rooms that everything above the metrics may use
 BELOW = {"core", "statistics", "modalities", "estimators", "view", "zoo", "models", "explainers", "metrics"}
-#: room → rooms it may import from (core → modalities, estimators, runs, statistics, view, zoo → models → explainers, zoo above,
-#: serve → metrics → audit, bench → cli)
+#: room → rooms it may import from (core → modalities, estimators, runs, statistics, view, zoo → models → explainers, zoo
+#: above, serve → metrics → audits, bench → cli)
 ALLOWED = {
     "core": set(),
     "modalities": {"core"},
@@ -32,8 +32,8 @@ ALLOWED = {
     "statistics": {"core"},
     "serve": {"core", "modalities", "models"},
     "bench": {*BELOW, "runs"},
-    "audit": {*BELOW, "runs"},
-    "cli": {*BELOW, "runs", "serve", "bench", "audit"},
+    "audits": {*BELOW, "runs"},
+    "cli": {*BELOW, "runs", "serve", "bench", "audits"},
     "testing": {*BELOW, "runs"},
 }
 #: what `models` and all others may know of the zoo; the rest of it trains and measures models, and stands above them

@@ -11,7 +11,7 @@ import typer
 from chiasm.core.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from chiasm.audit.run import Audit
+    from chiasm.audits.run import Audit
 
 _ENDINGS = (".html", ".json", ".md")
 
@@ -53,10 +53,10 @@ def audit(
 
     Example: chiasm audit -m zoo:prior-grounded -d zoo:prior -n 200 --fail-if "image_reliance<0.2" -o audit.html
     """
-    from chiasm.audit.limits import Limit
-    from chiasm.audit.record import Plan
-    from chiasm.audit.report import write
-    from chiasm.audit.run import audit as run
+    from chiasm.audits.limits import Limit
+    from chiasm.audits.record import Plan
+    from chiasm.audits.report import write
+    from chiasm.audits.run import audit as run
     from chiasm.cli.terminal import stdout
 
     limits = [Limit.parse(text) for text in fail_if or ()]
@@ -106,7 +106,7 @@ def _show(found: Audit, console: Any) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from chiasm.audit.findings import told
+    from chiasm.audits.findings import told
     from chiasm.cli.terminal import safe
 
     for finding in found.findings[:12]:
@@ -124,7 +124,7 @@ def _show(found: Audit, console: Any) -> None:
 
 def _judge(found: Audit, limits: list[Any]) -> None:
     """Say which conditions hold, and exit with 3 if one does."""
-    from chiasm.audit.findings import told
+    from chiasm.audits.findings import told
 
     units = {one.measure.name: one.measure.unit for one in found.summary.figures}
     held = False

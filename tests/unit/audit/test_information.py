@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chiasm.audit.information import Pid, information, joint, pid
+from chiasm.audits.information import Pid, information, joint, pid
 from chiasm.core.errors import InvalidInput
 from chiasm.zoo.data import prior
 

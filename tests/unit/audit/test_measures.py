@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chiasm.audit.measures import MOST_ANSWERS, measures
-from chiasm.audit.table import Table, same_answer
+from chiasm.audits.measures import MOST_ANSWERS, measures
+from chiasm.audits.table import Table, same_answer
 from chiasm.core.errors import InvalidInput
 from chiasm.statistics.bootstrap import Bootstrap
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chiasm.audit import parts
+from chiasm.audits import parts
 from chiasm.core.coalitions import all_coalitions
 from chiasm.core.errors import InvalidInput
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from chiasm.audit.projection import additive_projection, emap_gap
+from chiasm.audits.projection import additive_projection, emap_gap
 from chiasm.core.errors import InvalidInput
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chiasm.audit.strata import columns, strata
-from chiasm.audit.summary import compare, summarise
-from chiasm.audit.table import Table
+from chiasm.audits.strata import columns, strata
+from chiasm.audits.summary import compare, summarise
+from chiasm.audits.table import Table
 from chiasm.core.errors import InvalidInput, UnknownName
 
 

@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from chiasm.audit.measures import Unit
-from chiasm.audit.summary import Change, Contrast, Summary
+from chiasm.audits.measures import Unit
+from chiasm.audits.summary import Change, Contrast, Summary
 from chiasm.statistics.bootstrap import Estimate
 
 #: a part whose removal changes less than this share of answers is hardly used

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from chiasm.audit.summary import Summary
+from chiasm.audits.summary import Summary
 from chiasm.core.errors import InvalidInput, UnknownName
 from chiasm.statistics.bootstrap import Estimate
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from chiasm.audit.record import Plan, Row, record
+from chiasm.audits.record import Plan, Row, record
 from chiasm.core.errors import ModelError
 from chiasm.core.sample import Sample
 from chiasm.models.base import Adapter

@@ -8,11 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from chiasm.audit.findings import Finding, findings
-from chiasm.audit.record import Plan
-from chiasm.audit.summary import Change, Summary, compare, summarise
-from chiasm.audit.table import Judge, Table, same_answer
-from chiasm.audit.work import TABLES, AuditWork, Source, rows_of, tasks
+from chiasm.audits.findings import Finding, findings
+from chiasm.audits.record import Plan
+from chiasm.audits.summary import Change, Summary, compare, summarise
+from chiasm.audits.table import Judge, Table, same_answer
+from chiasm.audits.work import TABLES, AuditWork, Source, rows_of, tasks
 from chiasm.core.content import code_of, digest
 from chiasm.core.errors import InvalidInput
 from chiasm.core.sample import Sample
@@ -24,7 +24,7 @@ from chiasm.runs.store import Store
 
 KIND: Final = "audit"
 #: rooms whose code makes the records
-_ROOMS: Final = ("core", "modalities", "models", "estimators", "explainers", "audit")
+_ROOMS: Final = ("core", "modalities", "models", "estimators", "explainers", "audits")
 Progress = Callable[[Tally, Done | None], None]
 
 
@@ -58,7 +58,7 @@ def audit(
         data_options: further arguments of `chiasm.dataset`.
         plan: what is asked of each sample; by default whole parts alone, which takes a few passes each.
         folder: of the run; what it has already is not computed again.
-        by: columns to group by, see `chiasm.audit.strata.strata`.
+        by: columns to group by, see `chiasm.audits.strata.strata`.
         replicates: resamples of the bootstrap.
         judge: tells right answers.
         clusters: a tag of the samples; samples that share it (questions on one picture) are drawn together.

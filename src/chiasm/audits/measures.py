@@ -14,9 +14,9 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from chiasm.audit.information import Pid, pid
-from chiasm.audit.parts import interaction_values, intershap, shapley_shares, share_of_interaction
-from chiasm.audit.table import Floats, Table
+from chiasm.audits.information import Pid, pid
+from chiasm.audits.parts import interaction_values, intershap, shapley_shares, share_of_interaction
+from chiasm.audits.table import Floats, Table
 from chiasm.statistics.bootstrap import Figure, mean_of, ratio
 
 Unit = Literal["share", "difference of shares", "value", "bits"]

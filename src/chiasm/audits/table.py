@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from chiasm.audit.record import Row
+from chiasm.audits.record import Row
 from chiasm.core.errors import InvalidInput
 
 Floats = NDArray[np.float64]
@@ -31,7 +31,7 @@ class Table:
     """Rows of samples that did not fail, of one model.
 
     Args:
-        rows: from `chiasm.audit.record.record`, with the parts of the first.
+        rows: from `chiasm.audits.record.record`, with the parts of the first.
         clusters: for each row what it is drawn with; by default itself.
         judge: tells right answers.
         names, questions: of the samples, for reports; empty where they are not told.

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from chiasm.audit.measures import Measure, measures
-from chiasm.audit.strata import Stratum, strata
-from chiasm.audit.table import Table
+from chiasm.audits.measures import Measure, measures
+from chiasm.audits.strata import Stratum, strata
+from chiasm.audits.table import Table
 from chiasm.core.errors import InvalidInput
 from chiasm.statistics.bootstrap import Bootstrap, Estimate, difference, holm
 
@@ -95,7 +95,7 @@ def summarise(table: Table, by: Sequence[str] | None = None, replicates: int = 2
 
     Args:
         table: rows of one model.
-        by: columns to group by, see `chiasm.audit.strata.strata`.
+        by: columns to group by, see `chiasm.audits.strata.strata`.
         replicates: resamples.
         seed: of the resamples.
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chiasm.audit.parts import background_table
+from chiasm.audits.parts import background_table
 from chiasm.core.coalitions import all_coalitions
 from chiasm.core.errors import InvalidInput
 from chiasm.core.explanation import Explanation

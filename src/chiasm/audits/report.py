@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from chiasm.audit.findings import told
-from chiasm.audit.measures import Measure
-from chiasm.audit.run import Audit
+from chiasm.audits.findings import told
+from chiasm.audits.measures import Measure
+from chiasm.audits.run import Audit
 from chiasm.core.registry import views
 from chiasm.core.storage import write_atomic
 from chiasm.statistics.bootstrap import Estimate

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from chiasm.audit.table import Table
+from chiasm.audits.table import Table
 from chiasm.core.errors import UnknownName
 
 #: fewest samples of a stratum, and most strata of a column
