@@ -81,14 +81,14 @@ def chain(match: Any, forward: Any, rng: np.random.Generator) -> Floats:
     return found
 
 
-def truth(folder: Path, chains: int) -> None:
+def truth(folder: Path, chains: int, models: Sequence[str], kinds: Sequence[str]) -> None:
     """Chains of all games; each file grows until it has enough of them."""
     import chiasm
 
     folder.mkdir(parents=True, exist_ok=True)
-    for name in DECODERS:
+    for name in models:
         model = chiasm.load(f"zoo:{name}")
-        for kind in KINDS:
+        for kind in kinds:
             file = folder / f"{name}_{kind}.npz"
             found = list(np.load(file)["chains"]) if file.exists() else []
             match, text = game_of(model, name, kind, SCALES[0])
@@ -176,11 +176,13 @@ def main() -> None:
     parser.add_argument("what", choices=["truth", "score"])
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--chains", type=int, default=CHAINS)
+    parser.add_argument("--models", nargs="+", default=list(DECODERS), help="of the truth")
+    parser.add_argument("--kinds", nargs="+", default=list(KINDS), help="of the truth")
     parser.add_argument("--budgets", type=int, nargs="+", default=[512, 1024, 2048])
     parser.add_argument("--estimators", nargs="+", default=list(ESTIMATORS))
     given = parser.parse_args()
     if given.what == "truth":
-        truth(given.folder, given.chains)
+        truth(given.folder, given.chains, given.models, given.kinds)
     else:
         score(given.folder, given.budgets, given.estimators)
 
