@@ -30,6 +30,11 @@ explainers.register("rollout", "chiasm.explainers.rollout:ROLLOUT", "attention o
 explainers.register("chefer", "chiasm.explainers.chefer:CHEFER", "attention × its positive gradient, rolled out")
 explainers.register("tam", "chiasm.explainers.tam:TAM", "the answer's score at every position, less earlier tokens'")
 explainers.register(
+    "msea-arc",
+    "chiasm.explainers.msea_arc:MSEA_ARC",
+    "the answer's score over sizes of the picture, less unlike earlier tokens'",
+)
+explainers.register(
     "glimpse", "chiasm.explainers.glimpse:GLIMPSE", "as chefer; heads, layers and answer tokens weighted"
 )
 explainers.register("attn-lrp", "chiasm.explainers.attn_lrp:ATTN_LRP", "relevance handed back layer by layer")

@@ -119,6 +119,14 @@ class Lens:
             found.append(table[:, tokens.tolist()].clamp(min=0).double().cpu().numpy())
         return np.concatenate(found) if found else np.zeros((0, len(tokens)))
 
+    def ranking(self, positions: Ints, top: int) -> Ints:
+        """Tokens of largest logit, best first, ``int64[positions, top]`` (or as many as there are)."""
+        found = []
+        for start in range(0, len(positions), _AT_ONCE):
+            table = self.trace.head(self.state[positions[start : start + _AT_ONCE].tolist()]).detach()
+            found.append(table.topk(min(top, table.shape[-1]), dim=-1).indices.cpu().numpy())
+        return np.concatenate(found).astype(np.int64)
+
 
 def look(trace: Trace, inputs: Any = None) -> Lens:
     """Run the model and keep the last hidden states of the stream that the answer is read from.

@@ -177,6 +177,21 @@ class Trace(ABC):
             states = {name: [by_row(state, rows) for state in held] for name, held in recorder.states.items()}
         return Run(value, given, maps, states, recorder)
 
+    def rescaled(self, scale: float) -> Trace:
+        """The same sample, players and target, with its pictures resized before the model's own processor reads them.
+
+        A model of one input size scales them back: it sees the same picture with less detail, or no change.
+
+        Args:
+            scale: how many times as high and wide as the picture that the model sees.
+
+        Raises:
+            InvalidInput: not a positive number.
+            MissingCapability: this family prepares no picture anew.
+        """
+        del scale
+        raise MissingCapability("This model's pictures cannot be resized for a second look; a decoder's can.")
+
     def to_players(self, part: str, relevance: Any) -> NDArray[np.float64]:
         """Sum relevance at the resolution of a part's input over its players.
 

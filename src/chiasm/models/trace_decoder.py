@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from chiasm.core.errors import MissingCapability, ModelError
 from chiasm.core.players import Players
+from chiasm.core.sample import Sample
 from chiasm.core.target import Target
 from chiasm.modalities.base import ContentMasker, Masker, TokenMasker
 from chiasm.models import compat
@@ -25,7 +27,7 @@ from chiasm.models.decoder_rows import State, stack
 from chiasm.models.decoder_scoring import plan, read
 from chiasm.models.fusion_values import row_bytes
 from chiasm.models.trace import ReadOut, Slots, Tower, Trace
-from chiasm.models.trace_pictures import arguments, bare, layout_of, merged, token_grid
+from chiasm.models.trace_pictures import arguments, bare, layout_of, merged, moved, resized, token_grid
 from chiasm.models.trace_record import Recorder, embedded, layers_of, states_of, step_by_step
 from chiasm.models.trace_texts import character_cover, hidden_rows
 from chiasm.models.weights import auto_batch_size
@@ -268,6 +270,20 @@ class DecoderTrace(Trace):
         if layers[0].shape[1] != sight.tokens:
             raise ModelError(f"The tower makes {layers[0].shape[1]} features of {part!r} for {sight.tokens} tokens.")
         return [tuple(layer[k] for layer in layers) for k in range(len(pixels))]
+
+    def rescaled(self, scale: float) -> DecoderTrace:
+        """See `Trace`."""
+        before, seen = self.prepared.sample, self.prepared.contents
+        parts: dict[str, Any] = {
+            name: replace(part, data=resized(seen[name], scale)) if name in self.state.sights else part
+            for name, part in before.parts.items()
+        }
+        prepared = self.adapter.prepare(Sample(**parts))
+        places = [
+            moved(own, prepared.contents[name]) if name in self.state.sights else own
+            for name, own in self.players.parts.items()
+        ]
+        return DecoderTrace(self.adapter, prepared, Players(places), self.maskers, self.target)
 
     def head(self, hidden: Any) -> Any:
         """Logits of hidden states of the language stream, ``Tensor[…, width]`` → ``Tensor[…, vocabulary]``."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -160,6 +160,30 @@ def regions(players: PartPlayers) -> NDArray[np.int32]:
     if not isinstance(players.geometry, Regions):
         raise InvalidInput(f"The players of part {players.part!r} are no regions of its picture; cut it into a grid.")
     return players.geometry.label_map
+
+
+def resized(content: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+    """A picture ``scale`` times as high and wide, averaged where it gets smaller.
+
+    Raises:
+        InvalidInput: the scale is no positive number, or leaves less than a pixel.
+    """
+    from PIL import Image
+
+    if not (math.isfinite(scale) and scale * min(content.shape[:2]) >= 1):
+        raise InvalidInput(f"The scale of a picture of {content.shape[0]} × {content.shape[1]} pixels is {scale}.")
+    height, width = (max(round(scale * side), 1) for side in content.shape[:2])
+    return np.asarray(Image.fromarray(content).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def moved(players: PartPlayers, content: NDArray[np.uint8]) -> PartPlayers:
+    """The same regions on the same picture at another size, each pixel that of the nearest one."""
+    labels = regions(players)
+    rows, columns = (
+        ((np.arange(new) + 0.5) * old / new).astype(int)
+        for new, old in zip(content.shape[:2], labels.shape, strict=True)
+    )
+    return replace(players, geometry=Regions(labels[np.ix_(rows, columns)]), content=content)
 
 
 def whole_layout(players: PartPlayers, shape: Sequence[int]) -> Layout:

@@ -21,12 +21,12 @@ from chiasm.modalities import modalities
 from chiasm.models.games import make_game
 from chiasm.testing import check_explainer
 
-METHODS = ["attention", "rollout", "chefer", "tam", "glimpse", "attn-lrp", "atman", "attention-knockout"]
-UNSIGNED = {"attention", "rollout", "chefer", "tam", "glimpse"}
+METHODS = ["attention", "rollout", "chefer", "tam", "msea-arc", "glimpse", "attn-lrp", "atman", "attention-knockout"]
+UNSIGNED = {"attention", "rollout", "chefer", "tam", "msea-arc", "glimpse"}
 DECODERS = ["llava-shapes", "qwen-shapes", "idefics-shapes"]
 ENCODERS = ["vilt-shapes", "blip-shapes", "clip-captions", "siglip-captions"]
 #: what reads the output layer at every position is defined for decoders alone
-LENSES = {"tam", "glimpse"}
+LENSES = {"tam", "msea-arc", "glimpse"}
 
 
 @pytest.fixture(scope="module")
@@ -75,17 +75,18 @@ def test_each_keeps_the_protocol(loaded, method):
 @pytest.mark.parametrize("method", METHODS)
 def test_each_explains_every_family_or_says_why_not(loaded, method, name):
     adapter = loaded(name)
-    before = hooks(adapter.model)
+    one = subject(adapter, sample(name))
+    before = hooks(adapter.model)  # after a plain pass: the library puts hooks of its own on some models
     if method in LENSES and name in ENCODERS:
         with pytest.raises(MissingCapability, match=r"scores no vocabulary|do not stand in the stream"):
-            explainers.get(method).explain(subject(adapter, sample(name)))
+            explainers.get(method).explain(one)
         assert hooks(adapter.model) == before
         return
-    found = explainers.get(method).explain(subject(adapter, sample(name)))
+    found = explainers.get(method).explain(one)
     assert np.isfinite(found.single).all()
     if method in UNSIGNED:
         assert (found.single >= 0).all()
-    if method != "tam":  # its maps may be zero where another token explains them
+    if method not in {"tam", "msea-arc"}:  # their maps may be zero where another token explains them
         for values in found.values.values():
             assert np.ptp(values) > 0
     assert hooks(adapter.model) == before
@@ -94,10 +95,12 @@ def test_each_explains_every_family_or_says_why_not(loaded, method, name):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_players_held_absent_are_not_there(loaded, method):
-    """What is explained is the sample without them, so the picture's values change with a text that is gone."""
+    """What is explained is the sample without them, so the values of all others change."""
     shown, gone = (
-        explainers.get(method).explain(subject(loaded("llava-shapes"), sample("llava-shapes"), fixed={"text": present}))
-        for present in (True, False)
+        explainers.get(method).explain(
+            subject(loaded("llava-shapes"), sample("llava-shapes"), fixed={("image", 4): held, ("text", 1): held})
+        )
+        for held in (True, False)
     )
     assert not np.allclose(shown.single, gone.single, rtol=0.01)
     assert not any("stood in for" in note for note in shown.provenance.notes)
@@ -203,8 +206,8 @@ def test_answers_of_several_tokens_and_contrasts_are_taken(loaded):
 # the planted object
 
 SAMPLES = 10
-#: TAM finds the object no more often than chance, and GLIMPSE on llava-shapes too seldom for ten samples (22 of 30):
-#: the documentation has all figures
+#: TAM and MSEA+ARC find the object no more often than chance (not by their own fault:
+#: `test_a_map_of_scores_finds_what_positions_say`), GLIMPSE on llava-shapes too seldom for ten samples (22 of 30)
 FINDERS = [method for method in METHODS if method not in LENSES]
 PLANTED = [(name, method) for name in ("llava-shapes", "vilt-shapes") for method in FINDERS]
 PLANTED += [("qwen-shapes", "glimpse"), ("idefics-shapes", "glimpse")]
@@ -215,6 +218,37 @@ def planted(explanation, one):
     labels = explanation.players["image"].geometry.label_map
     mask = np.asarray(Image.fromarray(one.masks["image"].any(axis=0)).resize(labels.shape[::-1]))
     return np.array([mask[labels == i].mean() for i in range(labels.max() + 1)]) > 0.1
+
+
+def saying(trace, positions, token):
+    """A hook after the last layer: these positions of its stream say the token, whatever they said."""
+    rows = trace.model.get_output_embeddings().weight
+    norm = trace.language.norm.weight * (rows[token] - rows.mean(dim=0))  # what sets it apart from other tokens
+
+    def hook(_module, _args, output):
+        state = (output[0] if isinstance(output, tuple) else output).clone()
+        state[:, positions] = state[:, positions].norm(dim=-1, keepdim=True) * norm / norm.norm()
+        return (state, *output[1:]) if isinstance(output, tuple) else state
+
+    return trace.language.layers[-1].register_forward_hook(hook)
+
+
+@pytest.mark.parametrize("method", ["tam", "msea-arc"])
+def test_a_map_of_scores_finds_what_positions_say(loaded, method):
+    """The quarter of the picture whose last states say the answer comes first, whichever quarter it is."""
+    adapter = loaded("llava-shapes")
+    for quarter, one in enumerate(cx.dataset("shapes", 4, seed=11, types=["colour"])):
+        made = subject(adapter, one, grid="grid:2x2")
+        trace = made.trace()
+        slots = trace.slots["image"]
+        positions = slots.positions[slots.cover[quarter] > 0.5].tolist()
+        handle = saying(trace, positions, int(trace.read_out[0].tokens[0]))
+        try:
+            values = explainers.get(method).explain(made).values["image"]
+        finally:
+            handle.remove()
+        assert values.argmax() == quarter
+        assert values[quarter] > 2 * np.delete(values, quarter).max()
 
 
 @pytest.fixture(scope="module")

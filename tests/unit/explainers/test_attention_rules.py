@@ -11,6 +11,7 @@ from chiasm.explainers.attention import chain, last_hops
 from chiasm.explainers.attn_lrp import propagation
 from chiasm.explainers.chefer import RelevantRoutes, normalised, positive_part
 from chiasm.explainers.glimpse import fused, layer_shares, token_shares
+from chiasm.explainers.msea_arc import MultiScaleMap, rank_overlap
 from chiasm.explainers.rollout import MixedRoutes
 from chiasm.explainers.routing import Hop
 from chiasm.explainers.tam import rank_gaussian, without_interference
@@ -123,6 +124,35 @@ def test_interference_that_was_put_in_is_taken_out():
     assert np.allclose(found, own, atol=1e-12)
     nothing = without_interference(0.7 * other, [other], np.array([2.0]))
     assert np.allclose(nothing, 0, atol=1e-12)
+
+
+def test_overlap_of_rankings_by_hand():
+    p = 0.9
+    assert rank_overlap(np.array([4, 2, 7]), np.array([4, 2, 7]), p) == pytest.approx(1)
+    assert rank_overlap(np.array([4, 2, 7]), np.array([1, 3, 5]), p) == 0
+    # depth 1: nothing, depth 2: both, so p · 1 of 1 + p
+    assert rank_overlap(np.array([4, 2]), np.array([2, 4]), p) == pytest.approx(p / (1 + p))
+    # the first is shared, the third is the other's second: shares 1, 1/2, 2/3
+    wanted = (1 + p / 2 + p**2 * 2 / 3) / (1 + p + p**2)
+    assert rank_overlap(np.array([4, 2, 7]), np.array([4, 7, 9]), p) == pytest.approx(wanted)
+
+
+class Spoken:
+    """A lens whose positions rank tokens as they are told to."""
+
+    def __init__(self, rows):
+        self.rows = np.array(rows)
+
+    def ranking(self, positions, top):
+        return self.rows[positions][:, :top]
+
+
+def test_tokens_that_are_treated_alike_are_not_taken_for_interference():
+    lens = Spoken([[1, 2, 3], [7, 8, 9], [1, 2, 3]])
+    weights = MultiScaleMap().unlike(lens, np.array([0, 1]), 2)
+    assert weights == pytest.approx([0, 1])
+    own, alike, unlike = np.array([2.0, 0, 0, 1]), np.array([2.0, 0, 0, 1]), np.array([0, 0, 3.0, 0])
+    assert np.allclose(without_interference(own + unlike, [alike, unlike], weights), own)
 
 
 def test_without_earlier_tokens_a_map_stays_but_for_its_sign():
