@@ -8,11 +8,14 @@ import subprocess
 import sys
 import time
 
+import pandas as pd
 import pytest
 import yaml
 from typer.testing import CliRunner
 
 from chiasm.bench.run import Benchmark
+from chiasm.bench.tables import CONTROLS
+from chiasm.cli.bench import CONTROL_NAMES
 from chiasm.cli.main import app
 
 RUNNER = CliRunner()
@@ -66,6 +69,23 @@ def test_status_and_resume(finished):
     assert again.exit_code == 0
     assert again.stdout.strip() == str(folder / "run")
     assert Benchmark.open(folder / "run").scores.equals(before)
+
+
+def test_means_of_what_is_shared(finished, tmp_path):
+    """One explainer failed on both samples, so that all share none."""
+    folder, _ = finished
+    told = chiasm("means", folder / "run", "--csv", tmp_path / "all.csv")
+    assert told.exit_code == 0
+    lines = told.stdout.splitlines()
+    assert lines[0].split() == ["f_syn", "·", "llava", "shapes,", "n", "=", "0"]
+    assert "failed on some samples: exclip" in told.stdout
+    table = pd.read_csv(tmp_path / "all.csv")
+    assert set(table["explainer"]) == {"chefer", "rollout", "exclip", "random", "oracle", "reversed oracle"}
+    assert "srg[image]" in set(table["metric"])
+    wrong = chiasm("means", folder / "run", "--metric", "srgg")
+    assert wrong.exit_code == 2
+    assert "Did you mean 'srg'?" in wrong.stderr
+    assert CONTROL_NAMES == CONTROLS
 
 
 def test_the_smallest_part_of_a_ready_spec(tmp_path):

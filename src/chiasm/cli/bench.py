@@ -36,6 +36,8 @@ Workers = Annotated[
     int | None, typer.Option("--workers", "-w", metavar="N", min=1, help="So many processes, instead of the engine.")
 ]
 Retry = Annotated[bool, typer.Option("--retry-failed", help="Compute cells that failed once more.")]
+#: explainers that are controls: `chiasm.bench.tables.CONTROLS`, not imported for a help text
+CONTROL_NAMES = ("oracle", "reversed oracle")
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 
 
@@ -101,6 +103,64 @@ def status(folder: Folder) -> None:
     from chiasm.cli.terminal import stdout
 
     show_status(Benchmark.open(folder), stdout())
+
+
+@bench.command("means")
+def means(
+    folder: Folder,
+    *,
+    metric: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Metrics to show; by default those that the spec names.")
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="Write all means, of further values too.")
+    ] = None,
+) -> None:
+    """Mean scores over the samples that all explainers share, and how many those are; also while it runs.
+
+    Example: chiasm bench means smoke --metric f_syn
+    """
+    from chiasm.bench.run import Benchmark
+    from chiasm.cli.terminal import stdout
+    from chiasm.core.errors import UnknownName
+
+    found = Benchmark.open(folder)
+    table = found.means
+    known = list(dict.fromkeys(table["metric"]))
+    wanted = [one.label for one in found.spec.metrics] if metric is None else [m.strip() for m in metric.split(",")]
+    for name in wanted:
+        if name not in known and metric is not None:
+            raise UnknownName("metric of this run", name, known)
+        show_means(table[table["metric"] == name], name, stdout())
+    if csv is not None:
+        table.to_csv(csv, index=False)
+        typer.echo(str(csv))
+
+
+def show_means(table: Any, metric: str, console: Console) -> None:
+    """One metric: a table for each model, an explainer a line, a data set a column."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from chiasm.cli.terminal import safe
+
+    for model, part in table.groupby("model", sort=False):
+        shared = part[~part["explainer"].isin(CONTROL_NAMES)].groupby("dataset")["n_shared"].max()
+        rows = {(row.dataset, row.explainer): row for row in part.itertuples()}
+        shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        shown.add_column(Text(safe(f"{metric} · {model}")), no_wrap=True)
+        for name, count in shared.items():
+            shown.add_column(Text(safe(f"{name}, n = {count:,}")), justify="right")
+        order = part.groupby("explainer")["mean"].mean().sort_values(ascending=False, na_position="last").index
+        for explainer in order:
+            line = [rows.get((name, explainer)) for name in shared.index]
+            numbers = ["" if row is None or not row.n_shared else f"{row.mean:.3f}" for row in line]
+            style = "dim" if explainer in CONTROL_NAMES else ""
+            shown.add_row(Text(safe(explainer)), *(Text(number) for number in numbers), style=style)
+        console.print(shown)
+        if failed := sorted(set(part[part["n_failed"] > 0]["explainer"])):
+            console.print(Text(f"failed on some samples: {safe(', '.join(failed))}", style="red"))
+        console.print()
 
 
 def _spec(name: str, samples: int | None, workers: int | None) -> BenchSpec:
