@@ -14,7 +14,10 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen at; this machine alone by default.")] = "127.0.0.1",
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 …")] = None,
 ) -> None:
-    """Serve a decoder by the OpenAI chat API, with true log-probabilities. It asks for no key."""
+    """Serve a model that answers (a decoder, ViLT, BLIP) by the OpenAI chat API, with true log-probabilities.
+
+    It asks for no key, and listens at this machine alone unless --host says otherwise.
+    """
     from chiasm.models.hub import load
     from chiasm.serve.app import make_app
 

@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 
 import chiasm as cx
-from chiasm.core.errors import BudgetSpent, InvalidInput, MissingCapability, ModelError
+from chiasm.core.errors import BudgetSpent, InvalidInput, ModelError
 from chiasm.models.games import make_game
 from chiasm.models.remote.keys import Key, check_url, find_key
 from chiasm.serve.app import make_app
@@ -251,11 +251,6 @@ def test_unsafe_urls_are_refused(url):
     with pytest.raises(InvalidInput):
         check_url(url, allow_http=False)
     assert check_url("http://x/v1/", allow_http=True) == "http://x/v1"
-
-
-def test_a_dual_encoder_is_not_served():
-    with pytest.raises(MissingCapability):
-        make_app(cx.load("zoo:clip-captions"), "clip")
 
 
 def test_requests_that_cannot_be_served_are_refused(upstream):
