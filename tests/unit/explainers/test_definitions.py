@@ -6,7 +6,11 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+import shap
 import shapiq
+import torch
+from captum import attr as captum
+from captum._utils.models.linear_model import SkLearnLinearRegression
 
 from chiasm.core import indices
 from chiasm.core.coalitions import all_coalitions, distinct
@@ -132,6 +136,53 @@ def test_kernelshap_equals_shapiq_with_all_values():
     theirs = shapiq.KernelSHAP(n=N, random_state=0).approximate(2**N, lambda x: known.values(np.asarray(x, bool)))
     ours = explain("kernelshap", known, budget=2**N).single
     assert np.abs(ours - [theirs[(i,)] for i in range(N)]).max() < 1e-6  # theirs weighs the ends by 10^6
+
+
+def tensor_game(known):
+    """A game as captum wants it: rows of zeros and ones → values."""
+    return lambda rows: torch.from_numpy(known.values(rows.detach().numpy() > 0.5))
+
+
+EVERYONE, NOBODY = torch.ones(1, N), torch.zeros(1, N)
+
+
+def test_occlusion_equals_captum_s_feature_ablation():
+    known = bilinear_sigmoid(N, 8)
+    theirs = captum.FeatureAblation(tensor_game(known)).attribute(EVERYONE, NOBODY)
+    assert np.allclose(explain("occlusion", known).single, theirs[0].numpy(), atol=1e-6)
+
+
+def test_kernelshap_equals_shap_s_kernel_explainer():
+    """With all coalitions of seven players both are exact; a game with interplay of every order."""
+    known = bilinear_sigmoid(N, 8)
+    explainer = shap.KernelExplainer(lambda rows: known.values(rows > 0.5), np.zeros((1, N)), silent=True)
+    theirs = explainer.shap_values(np.ones((1, N)), nsamples=2**N, l1_reg=False, silent=True)
+    assert np.allclose(explain("kernelshap", known, budget=2**N).single, theirs[0], atol=1e-6)
+
+
+def test_kernelshap_equals_captum_s_where_both_are_exact():
+    """Captum draws coalitions with replacement, so only a game that adds up has one answer."""
+    known = additive(N, 8)
+    torch.manual_seed(0)
+    theirs = captum.KernelShap(tensor_game(known)).attribute(EVERYONE, NOBODY, n_samples=100, perturbations_per_eval=10)
+    assert np.allclose(explain("kernelshap", known, budget=60).single, theirs[0].numpy(), atol=1e-5)
+
+
+def test_lime_equals_captum_s_on_the_same_coalitions():
+    known, masks = bilinear_sigmoid(N, 8), perturbations(N, 60, np.random.default_rng(0))
+    rows = iter(masks)
+    theirs = captum.LimeBase(
+        tensor_game(known),
+        SkLearnLinearRegression(),
+        lambda _input, _changed, shown, **_: float(proximity(shown.numpy() > 0.5, 0.25)[0]),
+        lambda *_args, **_options: torch.from_numpy(next(rows))[None].float(),
+        perturb_interpretable_space=True,
+        from_interp_rep_transform=lambda shown, *_args, **_options: shown,
+        to_interp_rep_transform=None,
+    ).attribute(EVERYONE, n_samples=len(masks))
+    own = find_explainer("lime").find(Subject.of_function(known.values, PARTS).game, "LIME", len(masks), 0).single
+    assert np.abs(own).max() > 0.1
+    assert np.allclose(own, theirs[0].detach().numpy(), atol=1e-4)
 
 
 def test_kernelshap_comes_closer_with_more_values():

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from captum import attr as captum
 
 from chiasm.core.errors import InvalidInput, MissingCapability, ModelError
 from chiasm.core.game import Game
@@ -224,6 +225,36 @@ def test_gradcam_cuts_what_speaks_against_the_answer():
     subject, trace = toy(lambda inputs, recorder: layered(inputs, recorder, sign=-1.0))
     trace.x["a"] = A[0]
     assert not GRADCAM.explain(subject).values["a"].any()
+
+
+class ChannelsFirst(torch.nn.Module):
+    """Part a through a layer that captum reads as a picture's: ``[rows, channels, tokens]``."""
+
+    def __init__(self):
+        super().__init__()
+        generator = torch.Generator().manual_seed(9)
+        self.layer = torch.nn.Conv1d(WIDTH, 4, 1)
+        self.mixed = torch.randn(4, 3, generator=generator)
+        with torch.no_grad():
+            self.layer.weight.copy_(torch.randn(4, WIDTH, 1, generator=generator))
+
+    def forward(self, tokens, recorder=None):
+        state = self.layer(tokens.transpose(1, 2))
+        if recorder is not None and recorder.hidden:
+            recorder.keep("a", state.transpose(1, 2))
+            state = recorder.states["a"][-1].transpose(1, 2)
+        return (torch.tanh(state) * self.mixed).sum(dim=(1, 2)) + state.square().mean(dim=(1, 2))
+
+
+def test_gradcam_equals_captum_s_on_the_same_layer():
+    module = ChannelsFirst()
+    subject, trace = toy(
+        lambda inputs, recorder: module(inputs["a"], recorder) + (inputs["b"] * 0).sum(dim=(1, 2)), fixed={"b": True}
+    )
+    trace.slots = {"a": trace.slots["a"], "b": Slots("a", np.zeros(2, int), np.ones((2, 2)))}
+    theirs = captum.LayerGradCam(module, module.layer).attribute(trace.x["a"][None], relu_attributions=True)
+    assert (theirs > 0).any()
+    assert np.allclose(GRADCAM.explain(subject).single, theirs[0, 0].detach().numpy(), atol=1e-5)
 
 
 def shared(inputs, recorder):

@@ -8,6 +8,7 @@ from math import comb
 import numpy as np
 import pytest
 import torch
+from captum import attr as captum
 from PIL import Image
 
 import chiasm as cx
@@ -17,7 +18,9 @@ from chiasm.core.target import Target
 from chiasm.explainers import explainers
 from chiasm.explainers.base import Subject
 from chiasm.explainers.exclip import ExClip
+from chiasm.explainers.gradients import noisy
 from chiasm.explainers.integrated_gradients import IntegratedGradients
+from chiasm.explainers.smoothgrad import SmoothGrad
 from chiasm.modalities import modalities
 from chiasm.models.games import make_game
 from chiasm.testing import check_explainer
@@ -229,7 +232,7 @@ def test_exclip_joins_the_planted_word_and_the_object(loaded):
 
 
 def test_captum_gives_the_same(loaded):
-    captum = pytest.importorskip("captum.attr")
+    """Integrated Gradients, Input×Gradient and, on the same noisy copies, SmoothGrad, through a whole model."""
     made = subject(loaded("vilt-shapes"), sample("vilt-shapes"))
     trace = made.trace()
     parts = list(trace.players.parts)
@@ -238,11 +241,19 @@ def test_captum_gives_the_same(loaded):
     def forward(*inputs):
         return trace.run(dict(zip(parts, inputs, strict=True))).value
 
+    def summed(tensors):
+        return np.concatenate([trace.to_players(p, one) for p, one in zip(parts, tensors, strict=True)])
+
     inputs, starts = (tuple(one[p][None].clone() for p in parts) for one in (whole, nobody))
     theirs = captum.IntegratedGradients(forward).attribute(inputs, starts, n_steps=128, internal_batch_size=8)
     own = IntegratedGradients(steps=128, most=128).explain(made).single
-    found = np.concatenate([trace.to_players(p, one[0]) for p, one in zip(parts, theirs, strict=True)])
-    assert np.allclose(own, found, atol=2e-3 * np.abs(own).max())
+    assert np.allclose(own, summed([one[0] for one in theirs]), atol=2e-3 * np.abs(own).max())
     simple = captum.InputXGradient(forward).attribute(inputs)
-    found = np.concatenate([trace.to_players(p, one[0]) for p, one in zip(parts, simple, strict=True)])
-    assert np.allclose(explainers.get("input-gradient").explain(made).single, found, atol=1e-6)
+    assert np.allclose(
+        explainers.get("input-gradient").explain(made).single, summed([one[0] for one in simple]), atol=1e-6
+    )
+    smooth = SmoothGrad(copies=min(trace.batch_size, 4))
+    copies = noisy(whole, smooth.copies, smooth.level, 0)
+    slopes = captum.Saliency(forward).attribute(tuple(copies[p] for p in parts), abs=False)
+    own = smooth.explain(made, seed=0).single
+    assert np.allclose(own, summed([one.mean(dim=0).abs() for one in slopes]), rtol=1e-4)

@@ -49,7 +49,9 @@ def test_what_is_held_fixed_stays_so(model, sample):
 
 def test_a_model_without_answers_is_not_asked():
     found = cx.explain(
-        cx.FunctionModel(lambda text: float(len(text)), batch=False), cx.Sample(text="one two three"), method="occlusion"
+        cx.FunctionModel(lambda text: float(len(text)), batch=False),
+        cx.Sample(text="one two three"),
+        method="occlusion",
     )
     assert found.what_if == ()
 
