@@ -23,6 +23,7 @@ from chiasm.core.provenance import Provenance
 from chiasm.core.sample import Sample
 from chiasm.explainers.methods import check_explainer_choice
 from chiasm.metrics.base import Case
+from chiasm.metrics.controls import oracle
 from chiasm.modalities import modalities
 from chiasm.modalities.base import Context
 from chiasm.models.games import by_part
@@ -186,7 +187,7 @@ def _look_at(spec: BenchSpec, label: str, sample: Sample, found: Validation) -> 
             found.problems.append(f"data set {label!r}: {error}")
         return
     try:
-        found.values[label] = _values(spec, players)
+        found.values[label] = _values(spec, players, controls=spec.controls and bool(sample.truth or sample.masks))
     except FAILURES as error:
         found.notes.append(f"data set {label!r}: values cannot be told before: {in_words(error)}")
 
@@ -208,19 +209,23 @@ def _players(spec: BenchSpec, sample: Sample) -> Players:
     return Players(parts)
 
 
-def _values(spec: BenchSpec, players: Players) -> float:
+def _values(spec: BenchSpec, players: Players, *, controls: bool) -> float:
     """Distinct values that explainers and metrics of one sample ask for, by a game at random."""
     rng = np.random.default_rng(_SEED)
     game = Game(lambda coalitions: rng.normal(size=len(coalitions)), players)
     asked = [np.zeros((0, game.n), bool)]
-    own = 0
+    own, judged = 0, []
     for explainer in spec.explainers:
         budget = spec.budget if explainer.budget is None else explainer.budget
         natural = make_explainer(explainer.model_dump()).default_budget(game)
         if natural is not None:
             own += budget if isinstance(budget, int) else natural
-        values = Explanation(players, rng.normal(size=game.n), Provenance(explainer.label, "SV"))
-        asked += [make_metric(metric.model_dump()).coalitions(Case(values, game)) for metric in spec.metrics]
+        judged.append(Explanation(players, rng.normal(size=game.n), Provenance(explainer.label, "SV")))
+    if controls:  # one player of each part is planted, the others are tied
+        planted = {name: np.eye(1, len(part))[0] for name, part in players.parts.items()}
+        judged += [oracle(players, planted, sign=sign) for sign in (1, -1)]
+    for metric in spec.metrics:
+        asked += [make_metric(metric.model_dump()).coalitions(Case(one, game)) for one in judged]
     return float(len(distinct(np.concatenate(asked))[0]) + own)
 
 

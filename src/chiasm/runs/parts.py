@@ -20,6 +20,8 @@ _SQL: Final = {"string": "VARCHAR", "float": "DOUBLE", "whole": "BIGINT", "truth
 #: temporary files of writers that were killed are removed after so many seconds
 _STALE: Final = 3600.0
 _SMALL, _LARGE = "part", "pack"
+#: so many large files are made one as well
+_PACKS: Final = 64
 
 
 def check(table: str, schema: Schema) -> None:
@@ -82,16 +84,18 @@ def compact(folder: Path) -> None:
     """
     import pyarrow.parquet as pq
 
-    small = [path for path in files(folder) if path.name.startswith(_SMALL)]
-    if len(small) > 1:
+    there = files(folder)
+    small = [path for path in there if path.name.startswith(_SMALL)]
+    merged = there if len(there) - len(small) >= _PACKS else small
+    if len(merged) > 1:
         try:
-            tables = [pq.read_table(path) for path in small]
+            tables = [pq.read_table(path) for path in merged]
         except FileNotFoundError:
             return
         import pyarrow as pa
 
         _put(folder, _LARGE, [pa.concat_tables(tables)])
-        for path in small:
+        for path in merged:
             path.unlink(missing_ok=True)
     if folder.is_dir():
         _sweep(folder)

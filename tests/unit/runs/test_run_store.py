@@ -125,6 +125,18 @@ def test_many_small_files_become_one(tmp_path, monkeypatch):
     assert sorted(store.table("squares")["x"]) == list(range(25))
 
 
+def test_many_large_files_become_one(tmp_path, monkeypatch):
+    monkeypatch.setattr("chiasm.runs.parts._PACKS", 3)
+    store = Store(tmp_path / "run", TABLES)
+    for x in range(8):
+        store.add(done(x))
+        store.flush()
+        if x % 2:
+            store.compact()
+    assert len(list((tmp_path / "run/results/cells").glob("*"))) == 1
+    assert sorted(store.table("squares")["x"]) == list(range(8))
+
+
 def test_readers_and_writers_at_once(tmp_path, monkeypatch):
     """A reader never sees a row twice or an error while two writers write and make files one."""
     monkeypatch.setattr("chiasm.runs.store._MANY", 3)
