@@ -240,12 +240,16 @@ class Decoder(Chat):
                 token = int(rng.choice(len(weights), p=weights / weights.sum()))
             else:
                 token = int(allowed.argmax())
-            if token in answerer.ends:
-                reason = "stop"
-                break
-            ids.append(token)
             best = [int(k) for k in np.argsort(-chances, kind="stable")[:top]]
             listed = [{"token": self._text(k), "logprob": float(chances[k])} for k in best]
+            if token in answerer.ends:
+                reason = "stop"
+                if not tokens:  # of an answer that ends at once the end is listed, so that other tokens can be seen
+                    tokens.append(
+                        {"token": self._text(token), "logprob": float(chances[token]), "top_logprobs": listed}
+                    )
+                break
+            ids.append(token)
             tokens.append({"token": self._text(token), "logprob": float(chances[token]), "top_logprobs": listed})
         text = self.adapter.tokenizer.decode(ids[first:], skip_special_tokens=True).strip()
         return str(text), reason, tokens

@@ -120,7 +120,7 @@ def remote(url, **options):
     return cx.load("openai:shapes", **{"base_url": url, "cache": False, "pause": 0.01, "check": False, **options})
 
 
-@pytest.mark.parametrize("reading", ["prompt", "first"])
+@pytest.mark.parametrize("reading", ["prompt", "first", "forced"])
 def test_values_are_those_of_the_local_model(local, upstream, sample, reading):
     coalitions = np.random.default_rng(0).random((12, 4 + len(sample["text"].data.split()))) < 0.6
     own = make_game(local, sample, players=PLAYERS, maskers=MASKERS)
@@ -128,6 +128,24 @@ def test_values_are_those_of_the_local_model(local, upstream, sample, reading):
     assert far.prediction.answer == own.prediction.answer
     assert far.prediction.probability == pytest.approx(own.prediction.probability, abs=1e-4)
     np.testing.assert_allclose(far.game(coalitions), own.game(coalitions), atol=1e-4)
+
+
+def test_answers_of_several_tokens_are_those_of_the_local_model(local, upstream, sample):
+    """Exact by the prompt; token by token exact or, where a token is outside the top, an upper bound."""
+    coalitions = np.random.default_rng(0).random((6, 4 + len(sample["text"].data.split()))) < 0.6
+    target = cx.Target(answer="red circle")
+    own = make_game(local, sample, players=PLAYERS, maskers=MASKERS, target=target).game(coalitions)
+    prompt, forced = (
+        make_game(remote(upstream, reading=name, top=50), sample, players=PLAYERS, maskers=MASKERS, target=target)
+        for name in ("prompt", "forced")
+    )
+    np.testing.assert_allclose(prompt.game(coalitions), own, atol=1e-4)
+    values = forced.game(coalitions)
+    assert (values >= own - 1e-4).all()
+    bounds = int((values > own + 1e-4).sum())
+    assert 0 < bounds < len(own)
+    assert any(f"{bounds} of 6 values are upper bounds" in note for note in forced.afterwards())
+    assert forced.game.costs.cell == 2
 
 
 def test_samples_agree_as_often_as_the_model_is_sure(upstream, sample):

@@ -16,7 +16,7 @@ Log = tuple[float, bool]
 def given_answer(reply: dict[str, Any], answer: str) -> float:
     """Log-probability of an answer at the end of the prompt, by ``prompt_logprobs`` (an extension of vLLM).
 
-    The answer's tokens are the fewest last ones that spell it, white space at its ends aside.
+    The answer's tokens are the fewest last ones that spell it, white space aside (some servers list tokens without).
 
     Raises:
         MissingCapability: the server gives no such thing.
@@ -36,9 +36,9 @@ def given_answer(reply: dict[str, Any], answer: str) -> float:
             break
         text = token["decoded_token"] + text
         total += number(token.get("logprob"))
-        if text.strip() == answer.strip():
+        if squeezed(text) == squeezed(answer):
             return total
-        if len(text.strip()) > len(answer.strip()):
+        if len(squeezed(text)) > len(squeezed(answer)):
             break
     raise ModelError(f"The last tokens of the prompt do not spell the answer {answer!r}; use reading='forced'.")
 
@@ -59,8 +59,8 @@ def top_tokens(reply: dict[str, Any]) -> dict[str, float]:
         found = {}
     if not found:
         raise MissingCapability(
-            "The server gives no log-probabilities; use reading='samples', 'votes' or 'similarity', which need text "
-            "alone."
+            "The server gives no log-probabilities (or lists none for an answer that ends at once); use "
+            "reading='samples', 'votes' or 'similarity', which need text alone."
         )
     return found
 
@@ -84,14 +84,24 @@ def chance(reply: dict[str, Any]) -> float | None:
 
 def beginning(top: dict[str, float], answer: str) -> Log:
     """Log-probability that the first token begins an answer, the k likeliest tokens given."""
-    found = [value for token, value in top.items() if token.strip() and answer.strip().startswith(token.strip())]
+    found = [value for token, value in top.items() if begins(token, answer)]
     return (min(0.0, float(np.logaddexp.reduce(found))), False) if found else (bound_outside(top), True)
 
 
 def one_token(top: dict[str, float], token: str) -> Log:
     """Log-probability of one token, white space at its ends aside."""
-    found = [value for text, value in top.items() if text.strip() == token.strip()]
+    found = [value for text, value in top.items() if squeezed(text) == squeezed(token)]
     return (max(found), False) if found else (bound_outside(top), True)
+
+
+def squeezed(text: str) -> str:
+    """A text without its white space."""
+    return "".join(text.split())
+
+
+def begins(token: str, answer: str) -> bool:
+    """Whether an answer begins with a token, white space aside."""
+    return bool(squeezed(token)) and squeezed(answer).startswith(squeezed(token))
 
 
 def bound_outside(top: dict[str, float]) -> float:

@@ -11,9 +11,21 @@ import numpy as np
 
 from chiasm.core.errors import InvalidInput, MissingCapability, ModelError
 from chiasm.core.target import Target
-from chiasm.models.remote.logprobs import Log, beginning, given_answer, one_token, top_tokens, written_tokens
+from chiasm.models.remote.logprobs import (
+    Log,
+    beginning,
+    begins,
+    given_answer,
+    number,
+    one_token,
+    squeezed,
+    top_tokens,
+    written_tokens,
+)
 from chiasm.models.remote.reading import LETTERS, Ask, Body, Reading, Settings, Value, continued, lettered, options_of
 
+#: how far a log-probability may be from what it was when the model wrote freely, absolute and relative
+_CLOSE: Final = 0.05
 #: tokens that an answer is taken apart into at most
 _LONGEST: Final = 64
 
@@ -77,7 +89,7 @@ class First(LogReading):
         top = top_tokens(reply)
         answers = self.answers(target)
         for token in top:
-            alike = [answer for answer in answers if token.strip() and answer.strip().startswith(token.strip())]
+            alike = [answer for answer in answers if begins(token, answer)]
             if len(alike) > 1:
                 raise InvalidInput(
                     f"The answers {', '.join(map(repr, alike))} begin with the same token {token!r}, so 'first' cannot "
@@ -130,15 +142,17 @@ class Forced(LogReading):
         for answer in self.answers(target):
             spelt = _spelling(own, answer)
             self._tokens[answer] = spelt or self._apart(ask, body, answer)
-        if len(spelt := _spelling(own, self.answers(target)[0])) > 1:
-            self._check(ask, body, spelt, free)
+        first = self.answers(target)[0]
+        if len(_spelling(own, first)) > 1:
+            self._check(ask, body, first, free)
 
-    def _check(self, ask: Ask, body: Body, spelt: tuple[str, ...], free: Body) -> None:
+    def _check(self, ask: Ask, body: Body, answer: str, free: Body) -> None:
         """Behind its own first token the model must say what it said when it wrote freely."""
-        (reply,) = ask([self._next(body, spelt[:1])])
-        said = free["choices"][0]["logprobs"]["content"][1]
+        spelt = self._tokens[answer]
+        (reply,) = ask([self._next(body, answer, spelt[:1])])
+        said = number(free["choices"][0]["logprobs"]["content"][1]["logprob"])
         value, far = one_token(top_tokens(reply), spelt[1])
-        if far or abs(value - float(said["logprob"])) > 0.05 + 0.02 * abs(float(said["logprob"])):
+        if far or abs(value - said) > _CLOSE + _CLOSE * abs(said):
             raise MissingCapability(
                 f"Behind its own beginning {spelt[0]!r} the server does not go on as it did by itself, so it does not "
                 f"continue a message of the assistant; use reading='first' (the first token alone) or 'samples'."
@@ -146,27 +160,26 @@ class Forced(LogReading):
 
     def _apart(self, ask: Ask, body: Body, answer: str) -> tuple[str, ...]:
         tokens: list[str] = []
-        rest = answer.strip()
-        while rest and len(tokens) < _LONGEST:
-            (reply,) = ask([self._next(body, tokens)])
-            fits = [token for token in top_tokens(reply) if token.strip() and rest.startswith(token.strip())]
+        while (rest := squeezed(answer).removeprefix(squeezed("".join(tokens)))) and len(tokens) < _LONGEST:
+            (reply,) = ask([self._next(body, answer, tokens)])
+            fits = [token for token in top_tokens(reply) if begins(token, rest)]
             if not fits:
                 raise MissingCapability(
                     f"No token that goes on with {rest!r} is among the {self.settings.top} likeliest, so {answer!r} "
                     f"cannot be taken apart into tokens; ask for more by top=…, or use reading='prompt' or 'samples'."
                 )
-            tokens.append(max(fits, key=lambda token: len(token.strip())))
-            rest = rest.removeprefix(tokens[-1].strip()).lstrip()
+            tokens.append(max(fits, key=lambda token: len(squeezed(token))))
         return tuple(tokens)
 
-    def _next(self, body: Body, before: Sequence[str]) -> Body:
-        begun = continued(body, "".join(before).strip()) if before else body
-        return {**begun, "max_tokens": 1, "logprobs": True, "top_logprobs": self.settings.top}
+    def _next(self, body: Body, answer: str, before: Sequence[str]) -> Body:
+        begun = _cut(answer, len(squeezed("".join(before))))
+        asked = continued(body, begun) if begun else body
+        return {**asked, "max_tokens": 1, "logprobs": True, "top_logprobs": self.settings.top}
 
     def bodies(self, body: Body, target: Target) -> list[Body]:
         """One for each token of each answer."""
-        spelt = [self._tokens[answer] for answer in self.answers(target)]
-        return [self._next(body, tokens[:k]) for tokens in spelt for k in range(len(tokens))]
+        spelt = {answer: self._tokens[answer] for answer in self.answers(target)}
+        return [self._next(body, answer, tokens[:k]) for answer, tokens in spelt.items() for k in range(len(tokens))]
 
     def logs(self, replies: Sequence[Body], answers: Sequence[str]) -> list[Log]:
         """Sums over the tokens."""
@@ -214,10 +227,19 @@ class Choice(LogReading):
 
 
 def _spelling(tokens: Sequence[str], answer: str) -> tuple[str, ...]:
-    """The first tokens that spell an answer, or none."""
+    """The first tokens that spell an answer, white space aside, or none."""
     text = ""
     for k, token in enumerate(tokens):
         text += token
-        if text.strip() == answer.strip():
+        if squeezed(text) == squeezed(answer):
             return tuple(tokens[: k + 1])
     return ()
+
+
+def _cut(answer: str, count: int) -> str:
+    """The beginning of an answer that has so many characters that are no white space."""
+    answer = answer.strip()
+    for end in range(len(answer) + 1):
+        if len(squeezed(answer[:end])) == count:
+            return answer[:end]
+    return answer
