@@ -185,6 +185,17 @@ def test_methods_are_compared_with_one_pointer_and_may_be_hidden(open_page, tmp_
     said = readout(page)
     assert re.search(r"gp: “circle” alone \+0\.61; with patch 2,1 \+0\.74", said)
     assert "lime: “circle” alone +0.61; this method gives no pairs." in said
+    more = open_page(write_comparison({"gp": e, "lime": unary, "rise": unary}, tmp_path / "three.html"))
+    more.hover(f'[data-method="gp"] {CIRCLE}')
+    assert "“circle” alone: lime +0.61, rise +0.61; these methods give no pairs." in readout(more)
+    assert page.is_visible("[name=show] >> nth=0")
+    bare = open_page(
+        write_comparison(
+            {"a": replace(unary, single_errors=None), "b": replace(unary, single_errors=None)}, tmp_path / "bare.html"
+        )
+    )
+    for useless in ("show", "lines", "faint"):  # without pairs and errors they would do nothing
+        assert bare.is_hidden(f"[name={useless}] >> nth=0")
     page.uncheck('[name=method][value="lime"]')
     assert page.is_hidden('[data-method="lime"]')
 

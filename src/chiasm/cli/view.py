@@ -1,4 +1,4 @@
-"""``chiasm view``: saved explanations as a page, a comparison, a gallery or a figure."""
+"""``chiasm view``: saved explanations as a page, a comparison, a gallery or a figure; a benchmark as a gallery."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def view(
         list[Path],
         typer.Argument(
             metavar="FILE.json…|FOLDER",
-            help="What chiasm explain --out FILE.json wrote; several of one prediction are compared; a folder of them "
-            "becomes a gallery.",
+            help="What chiasm explain --out FILE.json wrote; several of one prediction are compared; a folder of them, "
+            "or of chiasm bench run, becomes a gallery.",
         ),
     ],
     *,
@@ -50,6 +50,10 @@ def _write(files: list[Path], out: Path | None) -> Path:
         raise InvalidInput(f"{str(folders[0])!r} is a folder; give one folder, or files of one prediction.")
     if folders:
         path = _path(out or folders[0] / "gallery.html", (".html",))
+        if (folders[0] / "run.json").is_file():
+            from chiasm.bench.gallery import write_run
+
+            return write_run(folders[0], path)
         return Path(views.get("folder")(folders[0], path))
     if len(files) > 1:
         stems = [file.stem for file in files]

@@ -26,7 +26,7 @@ from chiasm.view.html import CANVAS, templates
 from chiasm.view.numerals import number
 from chiasm.view.pairs import PairRow, pair_scale, table
 from chiasm.view.panels import FEW, Panel, panels
-from chiasm.view.shell import embedded, script
+from chiasm.view.shell import EXPLANATION, embedded, script
 
 #: pairs that each method's panel lists
 _PAIRS = 5
@@ -115,7 +115,7 @@ def render_comparison(explanations: Mapping[str, Explanation], scores: ScoreTabl
         "panels": columns[0].panels,
         "areas": {(a.mark.part, a.mark.index): (panel, a) for panel in columns[0].panels for a in panel.areas},
         "common": [line for line in details(first) if line[0] in _COMMON or line[0].startswith("Part ")],
-        "script": script("explanation.js"),
+        "script": script(*EXPLANATION),
         "data": embedded(page_data(drawn, {name: Scale.of(one.single) for name, one in drawn.items()})),
     }
     return templates().get_template("comparison.html").render(context)

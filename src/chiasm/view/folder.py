@@ -50,7 +50,7 @@ def write_folder(folder: str | Path, path: str | Path | None = None) -> Path:
     items = []
     for name, explanation in found:
         page = write_html(explanation, gallery.parent / PAGES / f"{name}.html")
-        items.append(_item(name, explanation, page.relative_to(gallery.parent).as_posix()))
+        items.append(item(name, explanation, page.relative_to(gallery.parent).as_posix()))
     return write_gallery(items, gallery, f"{folder.resolve().name}: {len(items)} explanations")
 
 
@@ -64,7 +64,8 @@ def _explanations(folder: Path) -> Iterator[tuple[str, Explanation]]:
                 raise  # a damaged one is not to vanish
 
 
-def _item(name: str, explanation: Explanation, href: str) -> Item:
+def item(name: str, explanation: Explanation, href: str | None) -> Item:
+    """The card of an explanation."""
     prediction, provenance = explanation.prediction, explanation.provenance
     together = [value for parts, value in explanation.contributions.items() if len(parts) > 1]
     numbers = {"together": float(sum(together))} if together else {}

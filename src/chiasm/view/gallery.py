@@ -57,13 +57,23 @@ class Filter:
     options: list[tuple[str, str]]
 
 
-def write_gallery(items: Sequence[Item], path: str | Path, title: str) -> Path:
+@dataclass(frozen=True)
+class Table:
+    """Numbers about all samples: what they are, names of the columns, and rows, the name of each first."""
+
+    caption: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def write_gallery(items: Sequence[Item], path: str | Path, title: str, tables: Sequence[Table] = ()) -> Path:
     """Write a gallery as one self-contained page, atomically.
 
     Args:
         items: the samples, in the order they are shown.
         path: the file to write.
         title: its heading.
+        tables: what stands above the samples.
 
     Returns:
         The path.
@@ -78,6 +88,7 @@ def write_gallery(items: Sequence[Item], path: str | Path, title: str) -> Path:
         .get_template("gallery.html")
         .render(
             title=title,
+            tables=tables,
             items=embedded([_entry(item) for item in items]),
             middles=embedded(middles),
             filters=_filters(items, middles),

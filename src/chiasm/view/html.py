@@ -22,7 +22,7 @@ from chiasm.view.numerals import count, number, percent, shorten
 from chiasm.view.pairs import looks, matrices, pair_scale, table
 from chiasm.view.panels import FEW, panels
 from chiasm.view.shares import inside, share_bars
-from chiasm.view.shell import embedded, script
+from chiasm.view.shell import EXPLANATION, embedded, script
 
 #: width of every picture in the page's own units; outlines and numbers are placed in these
 CANVAS = 1000
@@ -104,7 +104,7 @@ def _context(explanation: Explanation) -> dict[str, Any]:
         "method": explanation.provenance.method,
         "has_errors": findings.errors_shown(explanation),
         "what_if": wording.what_if(explanation),
-        "script": script("explanation.js"),
+        "script": script(*EXPLANATION),
         "data": embedded(
             page_data({explanation.provenance.method: explanation}, {explanation.provenance.method: scale})
         ),

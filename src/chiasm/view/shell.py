@@ -7,7 +7,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
+from typing import Any, Final
 
 from markupsafe import Markup
 
@@ -25,9 +25,13 @@ class Script:
     policy: Markup
 
 
-def script(name: str) -> Script:
-    """The script ``assets/NAME``, for the variable ``script`` of ``base.html``."""
-    text = files("chiasm.view").joinpath("assets", name).read_text(encoding="utf-8")
+#: the scripts of pages that show explanations, one behind the other
+EXPLANATION: Final = ("drawing.js", "choosing.js", "switches.js")
+
+
+def script(*names: str) -> Script:
+    """The scripts ``assets/NAME``, one behind the other, for the variable ``script`` of ``base.html``."""
+    text = "\n".join(files("chiasm.view").joinpath("assets", name).read_text(encoding="utf-8") for name in names)
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     return Script(Markup(text), Markup(f"'sha256-{digest}'"))  # noqa: S704 - a file of this package
 

@@ -21,6 +21,7 @@ from chiasm.core.registry import views
 from chiasm.view import notebook
 from chiasm.view.findings import strongest_pairs
 from chiasm.view.html import render, write_html
+from chiasm.view.shell import EXPLANATION
 
 VOID = {"meta", "link", "img", "br", "input", "use", "path", "rect", "image", "feColorMatrix", "fecolormatrix"}
 ODD = samples.odd()
@@ -69,7 +70,8 @@ def own_script_alone(reader):
     data, source = reader.find("script")
     assert data[0] == {"type": "application/json", "id": "data"}
     assert json.loads(data[1])["methods"]
-    assert source == ({}, files("chiasm.view").joinpath("assets/explanation.js").read_text(encoding="utf-8"))
+    ours = [files("chiasm.view").joinpath("assets", name).read_text(encoding="utf-8") for name in EXPLANATION]
+    assert source == ({}, "\n".join(ours))
     digest = base64.b64encode(hashlib.sha256(source[1].encode()).digest()).decode()
     ((policy, _),) = reader.find("meta", http_equiv="Content-Security-Policy")
     assert policy["content"].endswith(f"script-src 'sha256-{digest}'")
