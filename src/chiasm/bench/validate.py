@@ -30,8 +30,8 @@ from chiasm.models.games import by_part
 from chiasm.runs.cells import FAILURES, Task, in_words
 from chiasm.runs.engines import engine
 
-#: bytes of a cell in the run's folder: its rows; its explanation beside it, where these are kept. Measured on the zoo.
-_ROW_BYTES, _EXPLANATION_BYTES = 600, 12_000
+#: bytes in the run's folder of a cell's scores by one metric, and of an explanation; measured on the zoo
+_SCORE_BYTES, _EXPLANATION_BYTES = 100, 20_000
 #: coalitions of which an estimate of values is made
 _SEED: Final = 0
 
@@ -113,8 +113,8 @@ def validate(spec: BenchSpec, *, measure: bool = False) -> Validation:
     if len(data) == len(spec.datasets):
         todo = tasks(spec, data)
         found.samples, found.cells = len(todo), sum(len(task.cells) for task in todo)
-        each = _ROW_BYTES * len(spec.metrics) + _EXPLANATION_BYTES * spec.explanations
-        found.bytes = found.cells * each
+        explanations = found.samples * len(spec.explainers) * len(spec.seeds) if spec.explanations else 0
+        found.bytes = found.cells * _SCORE_BYTES * len(spec.metrics) + explanations * _EXPLANATION_BYTES
         if measure and not found.problems:
             _measure(spec, todo, found)
     return found
