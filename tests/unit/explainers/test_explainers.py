@@ -220,6 +220,7 @@ HALVES = Halves()
 USER = """
 import json
 import numpy as np
+import chiasm as cx
 from chiasm.explainers.base import Subject
 from chiasm.explainers.methods import find_explainer
 from chiasm.testing import check_explainer
@@ -230,6 +231,9 @@ halves = find_explainer("halves")
 check_explainer(halves)
 e = halves.explain(Subject.of_function(lambda s: s.sum(1), {"a": 2, "b": 2}))
 print(e.provenance.method, e.single.tolist())
+model = cx.FunctionModel(lambda samples: [float("red" in s["text"]) for s in samples], kinds=("text",))
+e = cx.explain(model, cx.Sample(text="a red dot"), method="halves", players="words", maskers="delete")
+print(e.provenance.method, e.values["text"].tolist())
 rows = json.loads(CliRunner().invoke(app, ["list", "explainers", "--json"]).stdout)
 print(next(row["summary"] for row in rows if row["name"] == "halves"))
 """
@@ -244,7 +248,11 @@ def test_another_package_adds_an_explainer_by_entry_point_and_checks_itself(tmp_
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", USER], capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["halves [0.5, 0.5, 0.5, 0.5]", "half of what occlusion says"]
+    assert done.stdout.splitlines() == [
+        "halves [0.5, 0.5, 0.5, 0.5]",
+        "halves [0.0, 0.5, 0.0]",
+        "half of what occlusion says",
+    ]
 
 
 # provenance
