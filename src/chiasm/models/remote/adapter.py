@@ -127,9 +127,9 @@ class RemoteAdapter(Adapter):
 
     @property
     def fingerprint(self) -> str:
-        """Server, model, settings, and what the server says of itself as far as it has answered."""
+        """Server, model and settings; what the server says of itself stands in the notes, as it comes with answers."""
         told = [self.server.base_url, self._common, self.reading_name, self.reading.told, self.image_size]
-        return digest([*told, self.server.identity])
+        return digest(told)
 
     def requests_per_value(self, target: Target) -> int:
         """Requests that a value of a resolved target costs."""

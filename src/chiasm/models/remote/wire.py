@@ -145,7 +145,7 @@ class Server:
             said += f"; {self.tokens[0]:,} prompt tokens and {self.tokens[1]:,} answer tokens"
         if self.price is not None:
             said += f", {self.price.say(self.spent)} by the price table"
-        return said
+        return f"{said}; they came from {self.identity!r}" if self.identity else said
 
     def _same(self, answer: dict[str, Any]) -> None:
         """Refuse an answer of another model than the ones before."""
