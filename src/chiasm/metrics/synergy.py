@@ -175,21 +175,21 @@ class FSynMid(_Synergy):
 
     Attributes:
         draws: random backgrounds at q = ½ for each step, in pairs that are each other's complement; ``"all"`` takes
-            every one of the 2^groups, so that with ``every=1`` games of order 5 in macro-players and groups are exact.
+            every one of the 2^groups, so that games of order 5 in macro-players and groups are exact.
         groups: groups that the background players are dealt into.
         every: the middle context is asked for at every so many steps; in between, what sets it apart from the mean of
-            the two ends is interpolated. 1 asks at each step, for a third more values (docs: studies, F_syn).
+            the two ends is interpolated. 2 asks for a third less, and is less close (docs: studies, F_syn).
     """
 
     draws: int | Literal["all"] = 2
     groups: int = 6
-    every: int = 2
+    every: int = 1
 
     @property
     def about(self) -> About:
         """See `chiasm.metrics.base.Metric`."""
         line = "synergy of the top players of two parts in the empty, half and full context (weights 1:4:1)"
-        cost = "74 (players 16 + 4) to 90 a pair of parts"
+        cost = "102 (players 16 + 4) to 128 a pair of parts"
         return About("f_syn_mid", line, "single", "higher", -np.inf, np.inf, cost, f"ours, after {_SOURCE}", ("game",))
 
     def bits(self, case: Case, orders: int) -> NDArray[np.bool_]:
