@@ -2,7 +2,7 @@
 
     python benchmarks/page.py
 
-Time: from the frame's start until everything is recoloured and laid out, the median of 30 words.
+Time: of the processor, on the page's own thread, until all is recoloured, laid out and painted; mean of 30 words.
 """
 
 from __future__ import annotations
@@ -16,25 +16,14 @@ import numpy as np
 from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "unit" / "view"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "end_to_end"))
 
 import samples
+from pointer_cost import milliseconds_of_cpu
 
 from chiasm.view.html import write_html
 
 SIZES = ((4, 5), (7, 10), (14, 40), (24, 200))
-#: frame callbacks run in the order they were asked for: one before the page's own, one behind it
-MEASURE = """async () => {
-  const found = [];
-  for (const word of [...document.querySelectorAll('.stretch[data-part="text"]')].slice(0, 30)) {
-    found.push(await new Promise(done => {
-      let start;
-      requestAnimationFrame(() => { start = performance.now(); });
-      word.dispatchEvent(new PointerEvent('pointerover', {bubbles: true, pointerType: 'mouse'}));
-      requestAnimationFrame(() => { document.body.offsetHeight; done(performance.now() - start); });
-    }));
-  }
-  return found.sort((a, b) => a - b)[Math.floor(found.length / 2)];
-}"""
 
 
 def main() -> None:
@@ -48,10 +37,9 @@ def main() -> None:
             path = write_html(e, Path(folder) / "page.html")
             page = browser.new_page(viewport={"width": 1400, "height": 900})
             page.goto(path.as_uri())
-            spent = page.evaluate(MEASURE)
-            print(
-                f"{side**2:4} patches x {words:3} words  {path.stat().st_size / 1e6:5.2f} MB  {spent:5.1f} ms a pointer"
-            )
+            spent = milliseconds_of_cpu(page)
+            size = path.stat().st_size / 1e6
+            print(f"{side**2:4} patches x {words:3} words  {size:5.2f} MB  {spent:5.1f} ms a pointer")
             page.close()
         browser.close()
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the wheel, looks whether the zoo's weights and nothing else are in it, installs it in an empty environment, loads
+# Builds the wheel, looks whether the zoo's weights, the pages' scripts and nothing else are in it, installs it in an empty environment, loads
 # every model there and explains a sample of the zoo, from outside the checkout. Takes some minutes: torch is installed anew.
 #   sh scripts/wheel.sh              all of it
 #   sh scripts/wheel.sh --no-install the wheel and what is in it
@@ -41,6 +41,12 @@ listed = {f"{weights}{model}/{name}" for model, files in released.items() for na
 stray = sorted(name for name in inside if name.startswith(weights) and name not in listed | {weights + "checksums.json"})
 if stray:
     sys.exit(f"the wheel holds files of weights that {weights}checksums.json does not list: {stray[:5]}")
+# Pages are made of scripts and templates, which are shipped as they are written.
+for folder in ("src/chiasm/view/assets", "src/chiasm/view/templates"):
+    for file in sorted(Path(folder).iterdir()):
+        name = file.as_posix().removeprefix("src/")
+        if name not in inside or wheel.read(name) != file.read_bytes():
+            sys.exit(f"{name} is not in the wheel as it is in {folder}")
 outside = sorted(name for name in inside if not name.startswith("chiasm/") and ".dist-info/" not in name)
 if outside:
     sys.exit(f"the wheel holds what is no part of the package: {outside[:5]}")

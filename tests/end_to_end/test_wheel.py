@@ -1,4 +1,4 @@
-"""The wheel builds, and the zoo's weights are in it as released. What it does when installed: `make wheel`."""
+"""The wheel builds, and weights and scripts are in it as they are here. What it does when installed: `make wheel`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_wheel_holds_the_weights():
+def test_the_wheel_holds_weights_and_scripts():
     pytest.importorskip("hatchling", reason="without it the build fetches it, and tests fetch nothing")
     environment = {**os.environ, "PYTHON": sys.executable}
     found = subprocess.run(

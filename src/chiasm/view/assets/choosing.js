@@ -64,6 +64,7 @@ let waiting = false;
 function draw() {
   waiting = false;
   const chosen = chosenNow();
+  for (const method of shown) method.prepare(chosen);
   tell(shown.map((method) => [method, method.draw(chosen)]));
   mark("chosen", new Set(chosen.map(({ part, index }) => key(part, index))));
   mark("pinned", new Set(pinned.keys()));

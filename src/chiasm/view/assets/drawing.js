@@ -48,6 +48,7 @@ class Method {
     for (const title of this.panels.querySelectorAll(".areas title")) title.remove();
     this.pictures = [...this.panels.querySelectorAll("svg.picture")].filter((svg) => svg.querySelector(".areas"));
     this.shown = { values: this.values(null), limit: this.data.limit };
+    this.now = { partnered: null, together: false, limit: this.data.limit };
     this.strongest = this.strongestPairs();
     this.links = document.createElementNS(SVG, "svg");
     this.links.classList.add("links");
@@ -100,11 +101,11 @@ class Method {
   }
 
   draw(chosen) {
-    const { together, partnered } = this.wanted(chosen);
+    const { together, partnered } = this.now;
     const values = together ? partnered : this.values(null);
     const exact = together ? this.data.pairs.every((block) => block.errors === null) : this.data.errors === null;
     const alike = settings.common ? shown.filter((other) => other.data.quantity === this.data.quantity) : [this];
-    const limit = Math.max(...alike.map((other) => other.limit(chosen)));
+    const limit = Math.max(...alike.map((other) => other.now.limit));
     this.shown = { values, limit };
     const legend = together ? this.together : this.own;
     for (const text of legend?.querySelectorAll(".limit") ?? []) text.textContent = number(limit, limit, false);
@@ -116,22 +117,17 @@ class Method {
     for (const picture of this.pictures) this.number(picture, values, limit);
     if (this.own && this.together) [this.own.hidden, this.together.hidden] = [together, !together];
     this.panels.classList.toggle("smooth", settings.as === "smooth");
-    this.link(chosen, together, limit);
+    this.link(chosen, limit);
     return { partnered, limit: together ? limit : this.data.pairLimit };
   }
 
-  wanted(chosen) {
+  // What is to be drawn: interactions with the chosen, whether they are what colours show, and the strongest colour's value.
+  prepare(chosen) {
     const partnered = chosen.length && this.data.pairs.length ? this.values(chosen) : null;
-    return { partnered, together: settings.show === "together" && partnered !== null };
-  }
-
-  // The value that has the strongest colour.
-  limit(chosen) {
-    const { together, partnered } = this.wanted(chosen);
-    if (!together) return this.data.limit;
-    let limit = this.data.pairLimit;
-    for (const { value } of partnered.values()) limit = Math.max(limit, Math.abs(value ?? 0));
-    return limit;
+    const together = settings.show === "together" && partnered !== null;
+    let limit = together ? this.data.pairLimit : this.data.limit;
+    if (together) for (const { value } of partnered.values()) limit = Math.max(limit, Math.abs(value ?? 0));
+    this.now = { partnered, together, limit };
   }
 
   // What a player's number is now, for tooltips and screen readers: written when it is pointed at.
@@ -161,9 +157,9 @@ class Method {
     }
   }
 
-  link(chosen, together, limit) {
+  link(chosen, limit) {
     this.links.replaceChildren();
-    if (!settings.lines || this.section.hidden || (chosen.length && !together)) return;
+    if (!settings.lines || this.section.hidden || (chosen.length && !this.now.together)) return;
     const frame = this.panels.getBoundingClientRect();
     const anchor = ({ part, index }) => {
       const element = this.players.get(key(part, index))?.[0];
@@ -172,7 +168,10 @@ class Method {
       return [box.x + box.width / 2 - frame.x, box.y + (area ? box.height / 2 : box.height) - frame.y];
     };
     const lines = chosen.length
-      ? chosen.flatMap((one) => partners(this, [one], this.values([one])).slice(0, LINES).map((partner) => [one, partner]))
+      ? chosen.flatMap((one) => {
+        const values = chosen.length === 1 ? this.now.partnered : this.values([one]);
+        return partners(this, [one], values).slice(0, LINES).map((partner) => [one, partner]);
+      })
       : this.strongest;
     const strongest = chosen.length ? limit : this.data.pairLimit;
     for (const [one, partner] of lines) {
