@@ -167,7 +167,10 @@ class Server:
                 answer = self._try(body)
             except _Failed as error:
                 if attempt == self.manners.retries:
-                    raise ModelError(f"The server failed {attempt + 1} times, last: {error}.") from None
+                    raise ModelError(
+                        f"The server failed {attempt + 1} times, last: {error}. See that {self.base_url} is right and "
+                        f"up; the same command goes on from the answers it has."
+                    ) from None
                 pause = error.wait if error.wait is not None else self.manners.pause * 2.0**attempt
                 time.sleep(min(pause, _LONGEST_WAIT))
             else:
