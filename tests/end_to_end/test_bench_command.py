@@ -88,6 +88,23 @@ def test_means_of_what_is_shared(finished, tmp_path):
     assert CONTROL_NAMES == CONTROLS
 
 
+def test_two_explainers_compared(finished):
+    folder, _ = finished
+    told = chiasm("compare", folder / "run", "chefer", "random", "--metric", "srg")
+    assert told.exit_code == 0
+    title, row = told.stdout.splitlines()[:2]
+    assert title.split()[:5] == ["srg", "n", "chefer", "−", "random"]
+    means = Benchmark.open(folder / "run").scores.query("metric == 'srg'").groupby("explainer")["value"].mean()
+    off = means["chefer"] - means["random"]
+    assert row.split()[:4] == ["llava,", "shapes", "2", f"{off:+.3f}"]
+    back = chiasm("compare", folder / "run", "random", "chefer", "--metric", "srg").stdout.splitlines()[1]
+    assert back.split()[3] == f"{-off:+.3f}"
+    for wrong, words in ((["chefer", "chefer"], "with itself"), (["chefer", "randon"], "Did you mean 'random'?")):
+        result = chiasm("compare", folder / "run", *wrong)
+        assert result.exit_code == 2
+        assert words in result.stderr
+
+
 def test_the_smallest_part_of_a_ready_spec(tmp_path):
     result = chiasm("validate", "smoke", "--samples", 1)
     assert result.exit_code == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from chiasm.bench import tables
+from chiasm.bench.cards import CARDS
 from chiasm.bench.grid import read_dataset, tasks
 from chiasm.bench.spec import BenchSpec
 from chiasm.bench.validate import choices
@@ -65,9 +66,9 @@ def benchmark(
     data = {d.label: own[d.label][: d.n] if d.label in own else read_dataset(d) for d in parsed.datasets}
     todo = tasks(parsed, data)
     store = open_run(folder or parsed.name, parsed, todo, [*given, *own])
-    work = BenchWork(
-        parsed, given, {label: data[label] for label in own}, store.folder.resolve(), expected=_fingerprints(store)
-    )
+    judges = {one.label: CARDS[one.load].judge for one in parsed.datasets if one.load in CARDS}
+    objects = {label: data[label] for label in own}
+    work = BenchWork(parsed, given, objects, store.folder.resolve(), _fingerprints(store), judges)
     at = engine(parsed.engine.name, **parsed.engine.options)
     carry_out(store, work, todo, at, retry_failed=retry_failed, progress=progress)
     return Benchmark(store)

@@ -70,9 +70,10 @@ class BenchWork:
         """
         adapter = self.models.get(group) or self._load(group)
         known = self.expected.get(group)
-        if known is not None and known != adapter.fingerprint:
+        fingerprint = adapter.fingerprint  # read before the model is used, for what is not read again
+        if known is not None and known != fingerprint:
             raise ModelError(
-                f"The model {group!r} is not what it was when this run began (fingerprint {adapter.fingerprint}, then "
+                f"The model {group!r} is not what it was when this run began (fingerprint {fingerprint}, then "
                 f"{known}); start a new run in another folder."
             )
         return _Model(self, adapter).perform

@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
+from chiasm.cli.bench_compare import compare
+from chiasm.cli.bench_report import report
+from chiasm.cli.bench_report import report
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -23,6 +27,10 @@ bench = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
+
+bench.command("report")(report)
+bench.command("compare")(compare)
+bench.command("report")(report)
 
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help="A YAML file, or smoke, vlm-synergy, vlm-synergy-zoo.")]
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder of a run.")]

@@ -27,7 +27,7 @@ from chiasm.models.decoder_rows import MaskedRows, State, masked_inputs
 from chiasm.models.decoder_scoring import Ask, ask_of, check_target, plan, read
 from chiasm.models.decoder_values import DecoderValues
 from chiasm.models.tokens import require_fast
-from chiasm.models.weights import Chunks, auto_batch_size, fingerprint, load_model
+from chiasm.models.weights import Chunks, auto_batch_size, fingerprint, load_model, words_of
 
 
 def _check_length(max_new_tokens: Any) -> None:
@@ -136,7 +136,7 @@ class DecoderAdapter(Adapter):
 
     @cached_property
     def _fingerprint(self) -> str:
-        tokenizer = self.tokenizer.backend_tokenizer.to_str()
+        tokenizer = words_of(self.tokenizer.backend_tokenizer)
         processor = {k: v for k, v in self.image_processor.to_dict().items() if not k.startswith("_")}
         settings = {k: v for k, v in self.settings.items() if k not in {"chat_template", "image_processor"}}
         return fingerprint(self.model, tokenizer, processor, settings, self.template or "", self.max_new_tokens)

@@ -116,7 +116,7 @@ class PairAdapter(Adapter):
         """Hash of weights, configuration, image processor and tokenizer."""
         if self._fingerprint is None:
             backend = getattr(self.tokenizer, "backend_tokenizer", None)
-            words = backend.to_str() if backend is not None else sorted(self.tokenizer.get_vocab().items())
+            words = weights.words_of(backend) if backend is not None else sorted(self.tokenizer.get_vocab().items())
             self._fingerprint = weights.fingerprint(self.model, self.image_processor.to_dict(), words)
         return self._fingerprint
 
