@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from chiasm.bench.cards import CARDS
+from chiasm.bench.cards import load as load_card
 from chiasm.bench.spec import BenchSpec, DatasetSpec, ExplainerSpec, MetricSpec
 from chiasm.bench.tables import CONTROLS
 from chiasm.core.content import NoContent, digest
@@ -26,11 +28,17 @@ _OUT_OF_REACH: Final = {"others": "other explanations", "twin": "a twin of the m
 
 
 def read_dataset(spec: DatasetSpec) -> Sequence[Sample]:
-    """The samples of a data set.
+    """The samples of a data set: one that has a card (`chiasm.bench.cards`), or what `chiasm.dataset` takes.
 
     Raises:
         ChiasmError: there is none of that name, or it cannot be read.
     """
+    if spec.load in CARDS:
+        unknown = sorted(spec.options.keys() - {"folder", "annotations", "every"})
+        if unknown or spec.types is not None or spec.seed is not None:
+            what = unknown or [name for name in ("types", "seed") if getattr(spec, name) is not None]
+            raise InvalidInput(f"The data set {spec.load!r} takes no {what[0]}, but folder, annotations, every.")
+        return load_card(spec.load, spec.n, spec.split, **spec.options)
     from chiasm.zoo import dataset
 
     options = dict(spec.options) if spec.split is None else {**spec.options, "split": spec.split}

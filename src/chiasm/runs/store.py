@@ -101,7 +101,8 @@ class Store:
             if name == CELLS or not name.isidentifier() or _OWN.keys() & schema.keys():
                 raise InvalidInput(f"A table {name!r} with the columns {', '.join(schema)} cannot be kept.")
             parts.check(name, schema)
-        if self.folder.is_dir() and any(self.folder.iterdir()):
+        # a run that was killed while it wrote its manifest leaves the manifest's temporary file
+        if self.folder.is_dir() and any(not file.name.startswith(f".{MANIFEST}.") for file in self.folder.iterdir()):
             raise InvalidInput(f"{str(self.folder)!r} holds something else; give a new or an empty folder.")
         self.folder.mkdir(parents=True, exist_ok=True)
         told = {"schema": SCHEMA, "version": VERSION, "tables": tables, "about": about}
