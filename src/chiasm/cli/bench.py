@@ -10,7 +10,6 @@ import typer
 
 from chiasm.cli.bench_compare import compare
 from chiasm.cli.bench_report import report
-from chiasm.cli.bench_report import report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +29,6 @@ bench = typer.Typer(
 
 bench.command("report")(report)
 bench.command("compare")(compare)
-bench.command("report")(report)
 
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help="A YAML file, or smoke, vlm-synergy, vlm-synergy-zoo.")]
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder of a run.")]
