@@ -56,8 +56,10 @@ def same_letter(answer: str, reference: str) -> bool:
 
 
 def _letter(text: str) -> str | None:
-    found = re.match(r"\s*\(?([A-Z])\)?(?=$|[\s.:,)])", text) or re.search(r"\(([A-Z])\)|\b([A-Z])\s*[.)]?\s*$", text)
-    return next((group for group in found.groups() if group), None) if found else None
+    """The letter that an answer tells; the articles of "A cat" and "I see" are none."""
+    alone = re.fullmatch(r"\s*\(?([A-Za-z])\)?[.:]?\s*", text)
+    found = alone or re.match(r"\s*\(?([A-Z])\)?[.:,)]", text) or re.search(r"\(([A-Z])\)|\b([A-Z])\s*[.)]?\s*$", text)
+    return next((group.upper() for group in found.groups() if group), None) if found else None
 
 
 @dataclass(frozen=True)
@@ -303,8 +305,12 @@ def _with_pictures(rows: Iterator[Row], pictures: Iterator[Row]) -> Iterator[Row
     """GQA's questions with the pictures of its other table."""
     by_id = {str(row["id"]): row["image"] for row in pictures}
     for row in rows:
-        if str(row["imageId"]) in by_id:
-            yield {**row, "imageId": by_id[str(row["imageId"])]}
+        if str(row["imageId"]) not in by_id:
+            raise InvalidInput(
+                f"Question {row['id']!r} of GQA asks of the picture {row['imageId']!r}, which is not among the "
+                f"{len(by_id)} of {_GQA_PICTURES}; is the copy whole?"
+            )
+        yield {**row, "imageId": by_id[str(row["imageId"])]}
 
 
 def _corrected(rows: Iterator[Row], folder: Path) -> Iterator[Row]:

@@ -35,8 +35,8 @@ class Pair:
         p_value: Wilcoxon's signed-rank test, corrected for all pairs (Holm); 1 where they never differ.
         rank_biserial: of the signed ranks, −1 … 1: by how much the samples that favour the first outweigh the others.
         d: mean difference over its standard deviation (Cohen's d_z); 0 where they never differ.
-        needed: samples that would tell them apart with probability `POWER` at the uncorrected level `SURE`, were the
-            truth as found; ``None`` where they do not differ at all.
+        needed: samples (clusters, where rows are clustered) that would tell them apart with probability `POWER` at the
+            uncorrected level `SURE`, were the truth as found; ``None`` where they do not differ at all.
     """
 
     first: str
@@ -93,12 +93,14 @@ def compare(
     Args:
         table: a row a sample, a column a method, finite.
         higher: whether more is better.
-        clusters: what samples are drawn by (several questions on one picture); by default each by itself.
+        clusters: what samples are drawn by (several models on one sample); by default each by itself. Intervals draw
+            whole clusters; tests and effect sizes take the mean of each, since rows of one cluster are no independent
+            witnesses.
         replicates: resamples.
         seed: of them.
 
     Raises:
-        InvalidInput: fewer than two methods or samples, or gaps.
+        InvalidInput: fewer than two methods, samples or clusters, or gaps.
     """
     values = table.to_numpy(np.float64)
     if values.ndim != 2 or min(values.shape) < 2 or not np.isfinite(values).all():
@@ -109,6 +111,7 @@ def compare(
     order = np.argsort(-values.mean(axis=0) if higher else values.mean(axis=0), kind="stable")
     values, names = values[:, order], [str(table.columns[k]) for k in order]
     draws = Bootstrap(np.arange(len(values)) if clusters is None else clusters, replicates, seed)
+    units = values if clusters is None else _cluster_means(values, clusters)
     ranks = rankdata(-values if higher else values, axis=1)
     couples = list(itertools.combinations(range(len(names)), 2))
     wanted: list[tuple[ArrayLike, NDArray[np.intp] | None]] = [
@@ -118,19 +121,29 @@ def compare(
     ]
     found = [one.estimate(ratio) for one in draws.sums(wanted)]
     k = len(names)
-    p_values = holm([_wilcoxon(values[:, a], values[:, b]) for a, b in couples])
+    p_values = holm([_wilcoxon(units[:, a], units[:, b]) for a, b in couples])
     pairs = tuple(
-        _pair(names[a], names[b], values[:, a] - values[:, b], found[2 * k + place], float(p))
+        _pair(names[a], names[b], units[:, a] - units[:, b], found[2 * k + place], float(p))
         for place, ((a, b), p) in enumerate(zip(couples, p_values, strict=True))
     )
     return Comparison(
         n=len(values),
         means=dict(zip(names, found[:k], strict=True)),
         ranks=dict(zip(names, found[k : 2 * k], strict=True)),
-        friedman=_friedman(values),
+        friedman=_friedman(units),
         pairs=pairs,
         groups=groups(names, {frozenset((one.first, one.second)) for one in pairs if one.p_value < SURE}),
     )
+
+
+def _cluster_means(values: Floats, clusters: ArrayLike) -> Floats:
+    """A row a cluster: the mean of its rows."""
+    names, place = np.unique(np.asarray(clusters), return_inverse=True)
+    if len(names) < 2:
+        raise InvalidInput(f"All {len(values)} samples are one cluster ({names[0]!r}); compare over two or more.")
+    sums = np.zeros((len(names), values.shape[1]))
+    np.add.at(sums, place, values)
+    return sums / np.bincount(place)[:, None]
 
 
 def _wilcoxon(a: Floats, b: Floats) -> float:

@@ -102,14 +102,16 @@ def test_repope_corrects_answers_and_leaves_out_what_it_does_not_have(tmp_path):
 
 def test_gqa_joins_its_two_tables(tmp_path):
     questions = [{"id": "q1", "imageId": "n1", "question": "Is it red?", "answer": "yes"},
-                 {"id": "q2", "imageId": "lost", "question": "Is it blue?", "answer": "no"}]  # fmt: skip
+                 {"id": "q2", "imageId": "n2", "question": "Is it blue?", "answer": "no"}]  # fmt: skip
     datasets.Dataset.from_list(questions).save_to_disk(str(tmp_path / "testdev_balanced_instructions"))
     datasets.Dataset.from_list([{"id": "n1", "image": picture(60)}]).save_to_disk(
         str(tmp_path / "testdev_balanced_images")
     )
-    (found,) = load("gqa", folder=tmp_path)
+    (found,) = load("gqa", 1, folder=tmp_path)
     assert (found.id, found.answer) == ("gqa-q1", "yes")
     assert np.asarray(found["image"].data).max() == 60
+    with pytest.raises(InvalidInput, match="'n2', which is not among the 1"):
+        load("gqa", folder=tmp_path)
 
 
 def test_some_rows_alone(tmp_path):
@@ -129,6 +131,10 @@ def test_some_rows_alone(tmp_path):
         (same_letter, "B: b", "B", True),
         (same_letter, "The answer is (B).", "B", True),
         (same_letter, "A cat", "B", False),
+        (same_letter, "A cat", "A", False),
+        (same_letter, "I think B", "B", True),
+        (same_letter, "(B) a cat", "B", True),
+        (same_letter, "b", "(B)", True),
         (same_letter, "banana", "B", False),
         (same_letter, "(A)", "(B)", False),
     ],

@@ -61,6 +61,20 @@ def test_false_alarms_are_rare_over_all_pairs() -> None:
     assert alarms <= 4
 
 
+def test_rows_of_one_cluster_are_one_witness() -> None:
+    frame, samples = table({"a": 0.4, "b": 0.3, "c": 0.0}, 20), np.arange(20)
+    once = compare(frame, replicates=100)
+    copied = compare(pd.concat([frame] * 6), clusters=np.tile(samples, 6), replicates=100)  # six models that agree
+    assert copied.n == 120
+    assert copied.friedman == pytest.approx(once.friedman)
+    for one in once.pairs:
+        twin = copied.pair(one.first, one.second)
+        assert (twin.p_value, twin.d, twin.needed) == (pytest.approx(one.p_value), pytest.approx(one.d), one.needed)
+        assert twin.difference.low == pytest.approx(one.difference.low, abs=0.03)
+    with pytest.raises(InvalidInput, match="one cluster"):
+        compare(frame, clusters=np.zeros(20), replicates=100)
+
+
 def test_the_samples_needed_give_the_power_that_was_asked_for() -> None:
     d = 0.5
     n = needed(d)
