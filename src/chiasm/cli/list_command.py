@@ -143,6 +143,11 @@ def _datasets() -> list[Row]:
                 "phrasings": str(len(distinct)) if distinct else "",
             }
         )
+    from chiasm.bench.cards import CARDS
+
+    for card in CARDS.values():  # of benchmarks
+        about = f"{card.hub} ({card.licence}): {card.note}" if card.note else f"{card.hub} ({card.licence})"
+        rows.append({"name": card.name, "summary": f"chiasm bench: {about}", "types": "", "phrasings": ""})
     return rows
 
 
