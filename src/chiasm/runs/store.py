@@ -102,7 +102,10 @@ class Store:
                 raise InvalidInput(f"A table {name!r} with the columns {', '.join(schema)} cannot be kept.")
             parts.check(name, schema)
         # a run that was killed while it wrote its manifest leaves the manifest's temporary file
-        if self.folder.is_dir() and any(not file.name.startswith(f".{MANIFEST}.") for file in self.folder.iterdir()):
+        names = {file.name for file in self.folder.iterdir()} if self.folder.is_dir() else set()
+        if MANIFEST in names:
+            return  # another process was faster
+        if any(not name.startswith(f".{MANIFEST}.") for name in names):
             raise InvalidInput(f"{str(self.folder)!r} holds something else; give a new or an empty folder.")
         self.folder.mkdir(parents=True, exist_ok=True)
         told = {"schema": SCHEMA, "version": VERSION, "tables": tables, "about": about}
