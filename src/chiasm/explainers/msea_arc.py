@@ -77,12 +77,13 @@ class MultiScaleMap(WhiteBox):
         """See `WhiteBox`."""
         del index, seed
         trace = subject.trace()
-        look(trace)  # says in its own words what is missing, before pictures are resized
+        own = look(trace, trace.inputs(subject.whole))  # first: it says in its own words what is missing
         total = np.zeros(len(trace.players))
         tokens: dict[str, list[int]] = {part: [] for part in trace.layouts}
         for scale in self.scales:
             view = trace if scale == 1 else trace.rescaled(scale)
-            total += self.values_at(view, look(view, view.inputs(subject.whole)), trace)
+            lens = own if scale == 1 else look(view, view.inputs(subject.whole))
+            total += self.values_at(view, lens, trace)
             for part, counts in tokens.items():
                 counts.append(len(view.slots[part].positions))
         seen = "; ".join(f"{part!r} by {' / '.join(map(str, counts))} tokens" for part, counts in tokens.items())
