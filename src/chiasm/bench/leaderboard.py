@@ -171,7 +171,10 @@ def _of_collapse(report: Report) -> list[str]:
     if not report.collapse:
         return []
     rows = [[one.metric, " against ".join(one.parts), told(one.agreement)] for one in report.collapse]
-    text = "Kendall's τ between rankings by one part's score and by another's; near 1 one part would do."
+    text = (
+        "Kendall's τ between rankings by one part's score and by another's: near 1 they rank alike, near 0 or below "
+        "they contradict each other, which is the collapse."
+    )
     return ["## Evaluation collapse", "", text, "", *_table(["metric", "parts", "τ"], rows), ""]
 
 

@@ -46,7 +46,8 @@ class Board:
 
 @dataclass(frozen=True, eq=False)
 class Collapse:
-    """Do explainers rank alike by what they say of one part and of another? τ near 1 says that one part would do.
+    """Do explainers rank alike by what they say of one part and of another? Where τ is near 0 or below, the two
+    contradict each other: the evaluation collapse of Ky, Ghamizi & Cordy 2026.
 
     Attributes:
         metric: e.g. ``"srg"``.

@@ -216,7 +216,8 @@ def rank_agreement(
 ) -> Estimate:
     """Kendall's τ between the rankings of the same methods by two metrics, with an interval over samples.
 
-    Between curves of one part and of another this is the evaluation collapse: τ near 1 says that both rank alike.
+    Between scores of one part and of another, τ near 1 says that both rank alike; near 0 or below that they contradict
+    each other (evaluation collapse).
 
     Args:
         first: a row a sample, a column a method.
