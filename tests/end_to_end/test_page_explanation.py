@@ -82,6 +82,23 @@ def test_lines_show_the_strongest_pairs_until_something_is_chosen(page):
     assert page.evaluate(words) == []
 
 
+@pytest.mark.parametrize("width", [380, 1240])
+def test_what_is_said_moves_nothing_and_is_in_sight(open_page, tmp_path, width):
+    page = open_page(write_html(samples.shapes(), tmp_path / "page.html"), width=width)
+    for selector in (CIRCLE, ".matrix tbody th >> nth=5"):
+        page.locator(selector).scroll_into_view_if_needed()
+        before = page.locator(selector).bounding_box()
+        page.hover(selector)
+        assert "alone" in readout(page)
+        after = page.locator(selector).bounding_box()
+        assert abs(after["y"] - before["y"]) < 1
+        assert abs(after["x"] - before["x"]) < 4
+        bar = page.locator("#readout").bounding_box()
+        assert bar["y"] >= 0
+        assert bar["y"] + bar["height"] <= 900
+        away(page)
+
+
 def test_the_legend_says_what_the_strongest_colour_is_now(page):
     page.click(CIRCLE)
     page.click('.stretch[data-part="text"][data-index="1"]')  # the sum of two goes beyond any single pair

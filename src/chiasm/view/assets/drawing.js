@@ -50,6 +50,8 @@ class Method {
     this.shown = { values: this.values(null), limit: this.data.limit };
     this.now = { partnered: null, together: false, limit: this.data.limit };
     this.strongest = this.strongestPairs();
+    // Numbers above words change; words keep their place, or the pointer would fall off them.
+    for (const word of this.panels.querySelectorAll(".glue")) word.style.minWidth = `${word.getBoundingClientRect().width}px`;
     this.links = document.createElementNS(SVG, "svg");
     this.links.classList.add("links");
     this.links.setAttribute("aria-hidden", "true");
