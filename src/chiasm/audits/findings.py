@@ -28,13 +28,13 @@ class Finding:
     """One sentence.
 
     Attributes:
-        text: the sentence, with its numbers.
+        sentence: with its numbers.
         kind: ``"use"``, ``"stratum"``, ``"information"``, ``"words"``, ``"change"``.
         weight: by which findings are ordered: size of the effect, less what is uncertain of it.
         samples: names of samples that show it.
     """
 
-    text: str
+    sentence: str
     kind: str
     weight: float
     samples: tuple[str, ...] = ()

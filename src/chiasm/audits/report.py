@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from chiasm.audits.findings import told
+from chiasm.audits.findings import Finding, told
 from chiasm.audits.measures import Measure
 from chiasm.audits.run import Audit
 from chiasm.core.registry import views
@@ -25,7 +25,7 @@ def as_data(audit: Audit) -> dict[str, Any]:
         "samples": len(summary.table.rows),
         "failed": audit.failed.to_dict("records"),
         "parts": list(summary.table.parts),
-        "findings": [{**vars(one), "samples": list(one.samples)} for one in audit.findings],
+        "findings": [_finding(one) for one in audit.findings],
         "figures": [_figure(one.measure, one.estimate) for one in summary.figures],
         "strata": [
             {
@@ -33,7 +33,7 @@ def as_data(audit: Audit) -> dict[str, Any]:
                 "column": one.stratum.column,
                 "level": one.stratum.level,
                 "difference": _estimate(one.difference),
-                "difference_text": told(one.difference, one.measure.unit, signed=True),
+                "difference_told": told(one.difference, one.measure.unit, signed=True),
                 "p": _number(one.p_value),
             }
             for one in summary.contrasts
@@ -42,9 +42,9 @@ def as_data(audit: Audit) -> dict[str, Any]:
             {
                 **_figure(one.measure, one.first),
                 "second": _estimate(one.second),
-                "second_text": told(one.second, one.measure.unit),
+                "second_told": told(one.second, one.measure.unit),
                 "difference": _estimate(one.difference),
-                "difference_text": told(one.difference, one.measure.unit, signed=True),
+                "difference_told": told(one.difference, one.measure.unit, signed=True),
                 "p": _number(one.p_value),
             }
             for one in audit.changes
@@ -52,9 +52,13 @@ def as_data(audit: Audit) -> dict[str, Any]:
     }
 
 
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {**vars(finding), "samples": list(finding.samples)}
+
+
 def _figure(measure: Measure, estimate: Estimate) -> dict[str, Any]:
     own = {"name": measure.name, "line": measure.line, "unit": measure.unit, "source": measure.source}
-    return {**own, **_estimate(estimate), "text": told(estimate, measure.unit)}
+    return {**own, **_estimate(estimate), "told": told(estimate, measure.unit)}
 
 
 def _estimate(estimate: Estimate) -> dict[str, Any]:
@@ -74,11 +78,11 @@ def markdown(audit: Audit) -> str:
         f"{data['samples']} samples, {len(data['failed'])} failed. Intervals are 95 %, by a bootstrap of samples.",
         "",
     ]
-    lines += ["## Findings", "", *(f"- {one['text']}" for one in data["findings"]), ""]
-    figures = [[one["line"], one["text"], str(one["n"]), one["source"]] for one in data["figures"]]
+    lines += ["## Findings", "", *(f"- {one['sentence']}" for one in data["findings"]), ""]
+    figures = [[one["line"], one["told"], str(one["n"]), one["source"]] for one in data["figures"]]
     lines += ["## Figures", "", *_table(["figure", "value [95 %]", "samples", "source"], figures), ""]
     strata = [
-        [f"{one['column']}: {one['level']}", one["line"], one["text"], one["difference_text"], _p(one["p"])]
+        [f"{one['column']}: {one['level']}", one["line"], one["told"], one["difference_told"], _p(one["p"])]
         for one in data["strata"]
         if one["p"] is not None and one["p"] < 0.05
     ]
@@ -86,7 +90,7 @@ def markdown(audit: Audit) -> str:
         heads = ["stratum", "figure", "value", "less the rest", "p (Holm)"]
         lines += ["## Strata that differ", "", *_table(heads, strata), ""]
     changes = [
-        [one["line"], one["text"], one["second_text"], one["difference_text"], _p(one["p"])] for one in data["changes"]
+        [one["line"], one["told"], one["second_told"], one["difference_told"], _p(one["p"])] for one in data["changes"]
     ]
     if changes:
         heads = ["figure", *data["models"], "difference", "p (Holm)"]

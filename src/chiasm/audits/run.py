@@ -11,7 +11,7 @@ from typing import Any, Final
 from chiasm.audits.findings import Finding, findings
 from chiasm.audits.record import Plan
 from chiasm.audits.summary import Change, Summary, compare, summarise
-from chiasm.audits.table import Judge, Table, same_answer
+from chiasm.audits.table import Table
 from chiasm.audits.work import TABLES, AuditWork, Source, rows_of, tasks
 from chiasm.core.content import code_of, digest
 from chiasm.core.errors import InvalidInput
@@ -21,6 +21,7 @@ from chiasm.runs.carry_out import Tally, carry_out
 from chiasm.runs.cells import Done
 from chiasm.runs.engines import engine
 from chiasm.runs.store import Store
+from chiasm.zoo.data.cards import CARDS, Judge, same_words
 
 KIND: Final = "audit"
 #: rooms whose code makes the records
@@ -40,7 +41,7 @@ def audit(
     folder: str | Path,
     by: Sequence[str] | None = None,
     replicates: int = 2000,
-    judge: Judge = same_answer,
+    judge: Judge | None = None,
     clusters: str | None = None,
     workers: int = 1,
     model_options: Mapping[str, Any] | None = None,
@@ -60,7 +61,7 @@ def audit(
         folder: of the run; what it has already is not computed again.
         by: columns to group by, see `chiasm.audits.strata.strata`.
         replicates: resamples of the bootstrap.
-        judge: tells right answers.
+        judge: tells right answers; by default what suits the data set.
         clusters: a tag of the samples; samples that share it (questions on one picture) are drawn together.
         workers: processes; more than one need models and data by name.
         model_options: arguments of `chiasm.load`.
@@ -97,7 +98,8 @@ def audit(
     at = engine("in-process") if workers == 1 else engine("processes", workers=workers)
     carry_out(store, work, wanted, at, retry_failed=retry_failed, progress=progress)
     cells = [cell.fingerprint for task in wanted for cell in task.cells]
-    return Audit(store, tuple(labels), cells, by, replicates, judge, clusters)
+    known_judge = CARDS[str(data)].judge if named and str(data) in CARDS else same_words
+    return Audit(store, tuple(labels), cells, by, replicates, judge or known_judge, clusters)
 
 
 def _labels(model: Adapter | str, against: Adapter | str | None) -> list[str]:
@@ -131,7 +133,7 @@ class Audit:
     cells: Sequence[str]
     by: Sequence[str] | None = None
     replicates: int = 2000
-    judge: Judge = same_answer
+    judge: Judge = same_words
     clusters: str | None = None
 
     @cached_property

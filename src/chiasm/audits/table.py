@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chiasm.audits.record import Row
 from chiasm.core.errors import InvalidInput
+from chiasm.zoo.data.cards import Judge, same_words
 
 Floats = NDArray[np.float64]
-#: (answer, reference) → whether it is right
-Judge = Callable[[str, str], bool]
-
-#: characters around an answer that do not count
-AROUND: Final = " \t\n.!?,;:'\"“”‘’"
-
-
-def same_answer(answer: str, reference: str) -> bool:
-    """Equal but for case, white space and punctuation around them."""
-    return answer.strip(AROUND).casefold() == reference.strip(AROUND).casefold()
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +32,7 @@ class Table:
 
     rows: Sequence[Row]
     clusters: Sequence[str] = ()
-    judge: Judge = field(default=same_answer)
+    judge: Judge = field(default=same_words)
     names: Sequence[str] = ()
     questions: Sequence[str] = ()
 

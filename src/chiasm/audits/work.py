@@ -52,7 +52,10 @@ class Source:
             ChiasmError: there is no such data set, or it cannot be read.
         """
         from chiasm.zoo import dataset
+        from chiasm.zoo.data.cards import CARDS, load
 
+        if self.name in CARDS:
+            return load(self.name, self.n, **self.options)
         return dataset(self.name, self.n, self.seed, **self.options)
 
 

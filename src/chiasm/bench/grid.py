@@ -8,8 +8,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from chiasm.bench.cards import CARDS
-from chiasm.bench.cards import load as load_card
 from chiasm.bench.spec import BenchSpec, DatasetSpec, ExplainerSpec, MetricSpec
 from chiasm.bench.tables import CONTROLS
 from chiasm.core.content import NoContent, digest
@@ -20,6 +18,8 @@ from chiasm.explainers.methods import find_explainer
 from chiasm.metrics import metrics
 from chiasm.metrics.base import Metric
 from chiasm.runs.cells import Cell, Task
+from chiasm.zoo.data.cards import CARDS
+from chiasm.zoo.data.cards import load as load_card
 
 #: kinds of cells: what the model answers, and the scores of one explanation
 ANSWER, SCORES = "answer", "scores"
@@ -28,7 +28,7 @@ _OUT_OF_REACH: Final = {"others": "other explanations", "twin": "a twin of the m
 
 
 def read_dataset(spec: DatasetSpec) -> Sequence[Sample]:
-    """The samples of a data set: one that has a card (`chiasm.bench.cards`), or what `chiasm.dataset` takes.
+    """The samples of a data set: one that has a card (`chiasm.zoo.data.cards`), or what `chiasm.dataset` takes.
 
     Raises:
         ChiasmError: there is none of that name, or it cannot be read.

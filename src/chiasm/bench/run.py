@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from chiasm.bench import tables
-from chiasm.bench.cards import CARDS
 from chiasm.bench.grid import read_dataset, tasks
 from chiasm.bench.spec import BenchSpec
 from chiasm.bench.validate import choices
@@ -23,6 +22,7 @@ from chiasm.runs.carry_out import Tally, carry_out
 from chiasm.runs.cells import Done, Task
 from chiasm.runs.engines import engine
 from chiasm.runs.store import Store
+from chiasm.zoo.data.cards import CARDS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from chiasm.bench.cards import Judge, same_words
 from chiasm.bench.grid import ANSWER, make_explainer, make_metric, read_dataset
 from chiasm.bench.spec import BenchSpec
 from chiasm.bench.tables import CONTROLS
@@ -32,6 +31,7 @@ from chiasm.models.base import Adapter
 from chiasm.models.games import ModelGame, make_game
 from chiasm.runs.cells import FAILURES, Cell, Done, Rows, Task, attempt, in_words
 from chiasm.runs.store import explanation_path
+from chiasm.zoo.data.cards import Judge, same_words
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class BenchWork:
         data: label → samples, for data sets that are objects and no names.
         folder: of the run, for explanations that are known and values that are remembered.
         expected: label of a model → fingerprint that it had when the run began.
-        judges: label of a data set → when an answer is right; `chiasm.bench.cards.same_words` where it is not said.
+        judges: label of a data set → when an answer is right; `chiasm.zoo.data.cards.same_words` where it is not said.
     """
 
     spec: BenchSpec

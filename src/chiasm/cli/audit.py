@@ -11,17 +11,34 @@ import typer
 from chiasm.core.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from chiasm.audits.run import Audit
+    from chiasm.runs.carry_out import Tally
 
 _ENDINGS = (".html", ".json", ".md")
 
 
+Model = Annotated[str, typer.Option("--model", "-m", help="As for chiasm explain.")]
+Data = Annotated[str, typer.Option("--data", "-d", metavar="NAME", help="A data set (chiasm list datasets) or folder.")]
+Backgrounds = Annotated[
+    int, typer.Option(min=0, help="Other samples that absent parts are drawn from, for InterSHAP as published.")
+]
+By = Annotated[str | None, typer.Option(metavar="A,B", help="Columns to group by; by default all that can be.")]
+FailIf = Annotated[
+    list[str] | None,
+    typer.Option(metavar="CONDITION", help="Exit with 3 if it holds, e.g. 'image_reliance<0.2'; repeatable."),
+]
+Folder = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="Where records are kept; the same folder goes on. Default: none.")
+]
+Out = Annotated[list[Path] | None, typer.Option("--out", "-o", metavar="FILE", help=".html, .json or .md; repeatable.")]
+
+
 def audit(
     *,
-    model: Annotated[str, typer.Option("--model", "-m", help="As for chiasm explain.")],
-    data: Annotated[
-        str, typer.Option("--data", "-d", metavar="NAME", help="A data set (chiasm list datasets) or folder.")
-    ],
+    model: Model,
+    data: Data,
     against: Annotated[str | None, typer.Option(help="Another model, compared on the same samples.")] = None,
     n: Annotated[int | None, typer.Option("--samples", "-n", min=1, help="The first N samples.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of a generated data set, of estimators and draws.")] = 0,
@@ -29,24 +46,12 @@ def audit(
     masker: Annotated[str | None, typer.Option(help="As for chiasm explain, e.g. image=blur:8.")] = None,
     budget: Annotated[int, typer.Option(min=0, help="Values a sample for pairs of units; 0: whole parts alone.")] = 0,
     method: Annotated[str, typer.Option(help="Estimator of the pairs.")] = "auto",
-    backgrounds: Annotated[
-        int, typer.Option(min=0, help="Other samples that absent parts are drawn from, for InterSHAP as published.")
-    ] = 0,
-    by: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Columns to group by; by default all that can be.")
-    ] = None,
-    fail_if: Annotated[
-        list[str] | None,
-        typer.Option(metavar="CONDITION", help="Exit with 3 if it holds, e.g. 'image_reliance<0.2'; repeatable."),
-    ] = None,
-    folder: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Where records are kept; the same folder goes on. Default: none."),
-    ] = None,
+    backgrounds: Backgrounds = 0,
+    by: By = None,
+    fail_if: FailIf = None,
+    folder: Folder = None,
     workers: Annotated[int, typer.Option("--workers", "-w", min=1, help="Processes.")] = 1,
-    out: Annotated[
-        list[Path] | None, typer.Option("--out", "-o", metavar="FILE", help=".html, .json or .md; repeatable.")
-    ] = None,
+    out: Out = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no table.")] = False,
 ) -> None:
     """Does the model use each part, where do parts work together, and is it right for those reasons?
@@ -57,21 +62,13 @@ def audit(
     from chiasm.audits.record import Plan
     from chiasm.audits.report import write
     from chiasm.audits.run import audit as run
+    from chiasm.cli.progress import Bar
     from chiasm.cli.terminal import stdout
 
     limits = [Limit.parse(text) for text in fail_if or ()]
-    for path in out or ():
-        if path.suffix not in _ENDINGS or not path.parent.is_dir():
-            raise InvalidInput(f"Cannot write {str(path)!r}: the name must end in {', '.join(_ENDINGS)}, in a folder.")
+    _check_out(out or ())
     plan = Plan(players=players, maskers=masker, method=method, budget=budget, backgrounds=backgrounds, seed=seed)
-    from chiasm.cli.progress import Bar
-
     with tempfile.TemporaryDirectory() as scratch, Bar(quiet=quiet) as bar:
-
-        def tell(tally: Any, _done: Any) -> None:
-            failed = f", {tally.failed} failed" if tally.failed else ""
-            bar(tally.before + tally.done, tally.cells, f"samples{failed}")
-
         found = run(
             model,
             data,
@@ -82,7 +79,7 @@ def audit(
             folder=folder or Path(scratch) / "audit",
             by=None if by is None else [name.strip() for name in by.split(",") if name.strip()],
             workers=workers,
-            progress=tell,
+            progress=lambda tally, _done: bar(tally.before + tally.done, tally.cells, _so_far(tally)),
         )
         bar(0, None, "working out figures and intervals")
         _ = found.findings, found.changes  # while the folder is there
@@ -92,6 +89,17 @@ def audit(
     for path in written:
         typer.echo(str(path))
     _judge(found, limits)
+
+
+def _check_out(paths: Sequence[Path]) -> None:
+    """Refuse what could not be written, before anything is computed."""
+    for path in paths:
+        if path.suffix not in _ENDINGS or not path.parent.is_dir():
+            raise InvalidInput(f"Cannot write {str(path)!r}: the name must end in {', '.join(_ENDINGS)}, in a folder.")
+
+
+def _so_far(tally: Tally) -> str:
+    return f"samples, {tally.failed} failed" if tally.failed else "samples"
 
 
 def _seed_of(data: str, seed: int) -> int | None:
@@ -110,7 +118,7 @@ def _show(found: Audit, console: Any) -> None:
     from chiasm.cli.terminal import safe
 
     for finding in found.findings[:12]:
-        console.print(Text(f"• {safe(finding.text)}"))
+        console.print(Text(f"• {safe(finding.sentence)}"))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading in ("figure", "value [95 %]", "samples", "what it is"):
         table.add_column(heading)

@@ -143,7 +143,7 @@ def _datasets() -> list[Row]:
                 "phrasings": str(len(distinct)) if distinct else "",
             }
         )
-    from chiasm.bench.cards import CARDS
+    from chiasm.zoo.data.cards import CARDS
 
     for card in CARDS.values():  # of benchmarks
         about = f"{card.hub} ({card.licence}): {card.note}" if card.note else f"{card.hub} ({card.licence})"

@@ -33,10 +33,10 @@ def test_the_twin_that_does_not_look_is_told_from_the_one_that_does(twins):
     change = next(one for one in twins.changes if one.measure.name == "image_reliance")
     assert change.second.value > 0.5
     assert change.p_value < 0.01
-    hardly = next(one for one in twins.findings if one.text.startswith("The model hardly uses the image"))
+    hardly = next(one for one in twins.findings if one.sentence.startswith("The model hardly uses the image"))
     assert hardly.weight == max(one.weight for one in twins.findings if one.kind == "use")
     assert hardly.samples
-    assert any("against zoo:prior-shortcut" in finding.text for finding in twins.findings)
+    assert any("against zoo:prior-shortcut" in finding.sentence for finding in twins.findings)
 
 
 def test_strength_of_the_prior_is_recovered_by_several_measures(tmp_path):
@@ -129,8 +129,8 @@ def test_reports_say_the_same_in_every_form(twins, tmp_path):
     text = write(twins, tmp_path / "a.md").read_text()
     page = write(twins, tmp_path / "a.html").read_text()
     for finding in data["findings"][:5]:
-        assert finding["text"] in text
-        assert finding["text"] in page.replace("&#39;", "'")
+        assert finding["sentence"] in text
+        assert finding["sentence"] in page.replace("&#39;", "'")
     assert text == markdown(twins)
     assert "<script" not in page
     assert {one["name"] for one in data["figures"]} >= {"accuracy", "image_reliance", "pid_synergy", "cooperation"}

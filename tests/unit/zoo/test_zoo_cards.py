@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from chiasm.bench.cards import CARDS, load, plain, same_letter, same_verdict, same_words
 from chiasm.core.errors import InvalidInput, UnknownName
+from chiasm.zoo.data.cards import CARDS, load, plain, same_letter, same_verdict, same_words
 
 datasets = pytest.importorskip("datasets")
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from chiasm.audits.measures import MOST_ANSWERS, measures
-from chiasm.audits.table import Table, same_answer
+from chiasm.audits.table import Table
 from chiasm.core.errors import InvalidInput
 from chiasm.statistics.bootstrap import Bootstrap
 
@@ -132,8 +132,3 @@ def test_rows_of_other_parts_and_no_rows_are_refused() -> None:
         Table([])
     with pytest.raises(InvalidInput, match="different parts"):
         Table([row([0.0, 1.0]), row([0.0, 1.0, 1.0, 1.0])])
-
-
-def test_answers_are_compared_without_case_and_punctuation() -> None:
-    assert same_answer(" Red.", "red")
-    assert not same_answer("red car", "red")
