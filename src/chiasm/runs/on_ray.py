@@ -28,7 +28,8 @@ class OnRay:
         workers: actors; by default as many as the cluster has room for.
         address: of a running cluster (``"auto"``, ``"ray://host:10001"``); ``None`` starts one on this machine, unless
             this process is connected already.
-        cpus, gpus: what each actor needs of a machine; parts of a GPU are shared.
+        cpus: processors that each actor needs of a machine.
+        gpus: the same of its GPUs; parts of one are shared.
         threads: threads of each one's arithmetic, see `chiasm.runs.engines.InProcess`.
         retries: how often a cell is tried again whose actor died.
 
