@@ -11,6 +11,7 @@ import chiasm as cx
 from chiasm.cli.main import app
 from chiasm.cli.parsing import parse_options
 from chiasm.zoo import datasets
+from chiasm.zoo.data.cards import CARDS
 from chiasm.zoo.data.phrases import PHRASES
 
 RUNNER = CliRunner()
@@ -112,7 +113,9 @@ def test_what_cannot_be_done_is_said(arguments, says, tmp_path):
 
 def test_data_sets_are_listed_with_types_and_phrasings():
     rows = {row["name"]: row for row in json.loads(RUNNER.invoke(app, ["list", "datasets", "--json"]).stdout)}
-    assert set(rows) == set(datasets) >= {"shapes", "digits", "photos", "prior", "captions"}
+    assert set(rows) == {*datasets, *CARDS} >= {"shapes", "digits", "photos", "prior", "captions", "repope"}
+    assert all(rows[name]["summary"].startswith(f"chiasm bench: {card.hub}") for name, card in CARDS.items())
+    rows = {name: row for name, row in rows.items() if name in datasets}
     assert rows["digits"]["types"] == "naming, place, larger, sum, parity"
     assert all(row["summary"] and row["types"] and int(row["phrasings"]) > 1 for row in rows.values())
     asked = sum(len(several) for key, several in PHRASES.items() if not key.startswith("position"))
