@@ -59,6 +59,14 @@ def test_filters_give_exactly_the_samples_they_name(page):
     assert page.locator(".card").first.get_attribute("data-id") == f"s{wanted[0]}"
 
 
+def test_an_address_may_choose(page, gallery):
+    page.goto(f"{gallery.as_uri()}#dataset%3A=shapes&verdict%3A=wrong&nothing%3A=x")
+    page.wait_for_function("document.getElementById('count').textContent === '500 of 5000 samples'")
+    assert page.input_value("select[name='dataset:']") == "shapes"
+    page.goto(f"{gallery.as_uri()}#verdict%3A=correct")
+    page.wait_for_function("document.getElementById('count').textContent === '4000 of 5000 samples'")
+
+
 def test_only_what_is_in_sight_is_drawn(page):
     """What a scroll step costs does not grow with the samples: the same few cards stand in the document anywhere."""
     for step in range(5):

@@ -12,36 +12,40 @@ import numpy as np
 from chiasm.bench.run import Benchmark
 from chiasm.core.errors import InvalidInput
 from chiasm.core.explanation import Explanation
-from chiasm.metrics.agreement import agreement
+from chiasm.metrics.fidelity import rank_correlation
 from chiasm.view.comparison import write_comparison
-from chiasm.view.folder import PAGES, item
+from chiasm.view.folder import PAGES, key_numbers, thumbnail
 from chiasm.view.gallery import Item, Table, write_gallery
 from chiasm.view.numerals import number
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: samples that get a page of their own; each takes some 100 kB and a second
+#: samples that get a page of their own; each takes some 100 kB
 MOST_PAGES: Final = 500
 #: agrees with nobody by design
 _CHANCE: Final = "random"
 
 
-def write_run(folder: str | Path, path: str | Path, *, pages: int = MOST_PAGES) -> Path:
+def write_run(folder: str | Path, path: str | Path, *, pages: int = MOST_PAGES, most: int | None = None) -> Path:
     """Write a gallery of a benchmark's samples with its mean scores, and a page for each of the first samples.
 
     Args:
         folder: of the run, finished or not.
         path: the gallery's file. Pages go beside it, into ``pages``.
         pages: how many samples get one.
+        most: how many samples are shown, the same number of every model and data set as far as they go; ``None``: all.
 
     Returns:
         The path of the gallery.
 
     Raises:
-        InvalidInput: there is no benchmark, nothing is computed yet, or the gallery's folder does not exist.
+        InvalidInput: there is no benchmark, nothing is computed yet, no sample is asked for, or the folder of the
+            gallery does not exist.
     """
     run, path = Benchmark.open(folder), Path(path)
+    if most is not None and most < 1:
+        raise InvalidInput(f"A gallery of {most} samples shows nothing; ask for 1 or more.")
     if not path.parent.is_dir():
         raise InvalidInput(f"The folder {str(path.parent)!r} does not exist; make it first or choose another path.")
     asked = run.samples
@@ -49,14 +53,22 @@ def write_run(folder: str | Path, path: str | Path, *, pages: int = MOST_PAGES) 
         raise InvalidInput(f"The benchmark in {str(folder)!r} has no results yet; go on: chiasm bench resume {folder}.")
     (path.parent / PAGES).mkdir(exist_ok=True)
     scores = dict(iter(run.scores.groupby(["model", "dataset", "sample"])))
+    shown = asked if most is None else _spread(asked, most)
     items = [
         _card(run.store.folder, path.parent, row, scores.get((row.model, row.dataset, row.sample)), place < pages)
-        for place, row in enumerate(asked.itertuples())
+        for place, row in enumerate(shown.itertuples())
     ]
-    title = f"{run.spec.name}: {len(items)} samples"
+    title = f"{run.spec.name}: {len(items)}{f' of {len(asked)}' if len(shown) < len(asked) else ''} samples"
     return write_gallery(
         items, path, title if len(items) <= pages else f"{title}, {pages} with a page", list(_means(run))
     )
+
+
+def _spread(asked: pd.DataFrame, most: int) -> pd.DataFrame:
+    """So many samples, the same number of each model and data set as far as they go, in the order of the run."""
+    turn = asked.groupby(["model", "dataset"], sort=False).cumcount()
+    chosen = turn.sort_values(kind="stable").index[:most]
+    return asked.loc[asked.index.isin(chosen)]
 
 
 def _card(run: Path, beside: Path, row: Any, scores: pd.DataFrame | None, paged: bool) -> Item:  # noqa: FBT001
@@ -67,8 +79,7 @@ def _card(run: Path, beside: Path, row: Any, scores: pd.DataFrame | None, paged:
     if found and paged:
         page = write_comparison(found, beside / PAGES / f"{name}.html", _table(scores))
         href = page.relative_to(beside).as_posix()
-    drawn = [item(name, one, href) for one in found.values()]
-    numbers = {key: value for one in drawn for key, value in one.numbers.items()}
+    numbers = {key: value for one in found.values() for key, value in key_numbers(one).items()}
     if (apart := disagreement(found)) is not None:
         numbers["disagreement"] = apart
     return Item(
@@ -79,7 +90,7 @@ def _card(run: Path, beside: Path, row: Any, scores: pd.DataFrame | None, paged:
         answer=_known(row.answer) or _known(row.error) or "",
         reference=_known(row.reference),
         correct=_known(row.correct),
-        thumbnail=drawn[0].thumbnail if drawn else None,
+        thumbnail=thumbnail(next(iter(found.values()))) if found else None,
         numbers=numbers,
         tags={"type": row.stratum} if _known(row.stratum) is not None else {},
         href=href,
@@ -102,8 +113,8 @@ def _explanations(run: Path, scores: pd.DataFrame) -> dict[str, Explanation]:
 
 def disagreement(found: Mapping[str, Explanation]) -> float | None:
     """One less the mean rank correlation of every two explainers, chance left out; ``None`` of fewer than two."""
-    each = [one for name, one in found.items() if name != _CHANCE]
-    pairs = [agreement(a, b)["Spearman"] for a, b in itertools.combinations(each, 2)]
+    each = [one.single for name, one in found.items() if name != _CHANCE]
+    pairs = [rank_correlation(a, b) for a, b in itertools.combinations(each, 2)]
     return 1.0 - float(np.mean(pairs)) if pairs else None
 
 

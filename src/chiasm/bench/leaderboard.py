@@ -80,7 +80,7 @@ def _board(board: Board) -> dict[str, Any]:
         }
         for one in found.pairs
     ]
-    own = {"metric": board.metric, "scope": board.scope, "higher": board.higher, "n": found.n}
+    own = {"metric": board.metric, "scope": board.scope, "level": board.level, "higher": board.higher, "n": found.n}
     return {**own, "friedman": _number(found.friedman), "rows": rows, "controls": board.controls, "pairs": pairs}
 
 
@@ -214,8 +214,13 @@ def as_csv(report: Report) -> str:
     return file.getvalue()
 
 
-def write(report: Report, path: str | Path) -> Path:
+def write(report: Report, path: str | Path, samples: str | None = None) -> Path:
     """Write the report, as a page (``.html``), Markdown (``.md``) or a table (``.csv``).
+
+    Args:
+        report: from `chiasm.bench.report.report`.
+        path: the file.
+        samples: address of a gallery of the samples, relative to the page, which links to it.
 
     Raises:
         InvalidInput: another ending, or the folder does not exist.
@@ -224,7 +229,7 @@ def write(report: Report, path: str | Path) -> Path:
     if path.suffix not in ENDINGS:
         raise InvalidInput(f"Cannot write {str(path)!r}: the name must end in {', '.join(ENDINGS)}.")
     if path.suffix == ".html":
-        return Path(views.get("leaderboard")(as_data(report), path))
+        return Path(views.get("leaderboard")(as_data(report), path, samples))
     text = markdown(report) if path.suffix == ".md" else as_csv(report)
     write_atomic(path, text.encode("utf-8", "replace"))
     return path

@@ -31,7 +31,8 @@ class Board:
 
     Attributes:
         metric: its label in the run.
-        scope: what the samples are of: `OVERALL`, a model, a data set, or both as ``"model · data set"``.
+        scope: what the samples are of: `OVERALL`, a model or a data set.
+        level: ``"model"`` or ``"dataset"``; empty where it is overall.
         higher: whether more is better.
         comparison: means, ranks, pairs and groups.
         controls: name → mean of oracle and reversed oracle on the same samples, as far as they have scores.
@@ -39,6 +40,7 @@ class Board:
 
     metric: str
     scope: str
+    level: str
     higher: bool
     comparison: Comparison
     controls: dict[str, float]
@@ -148,17 +150,17 @@ def _boards(scores: pd.DataFrame, metric: str, higher: bool, replicates: int) ->
     controls = held.pivot_table(
         index=["model", "dataset", "sample"], columns="explainer", values="value", aggfunc="mean"
     )
-    scopes = [(OVERALL, table)]
+    scopes = [(OVERALL, "", table)]
     for level in ("model", "dataset"):
         if len(set(table.index.get_level_values(level))) > 1:
-            scopes += [(str(name), part) for name, part in table.groupby(level=level, sort=False)]
-    for scope, part in scopes:
+            scopes += [(str(name), level, part) for name, part in table.groupby(level=level, sort=False)]
+    for scope, level, part in scopes:
         if len(part) < FEWEST:
             continue
         clusters = part.index.get_level_values("dataset") + " " + part.index.get_level_values("sample")
         means = controls.reindex(part.index).mean().dropna()
         found = compare(part, higher=higher, clusters=clusters.to_numpy(str), replicates=replicates)
-        yield Board(metric, scope, higher, found, {str(name): float(value) for name, value in means.items()})
+        yield Board(metric, scope, level, higher, found, {str(name): float(value) for name, value in means.items()})
 
 
 def _mixed(scores: pd.DataFrame, metric: str) -> Mixed | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from chiasm.bench.report import Board, Difference, Report
+
+#: samples behind a page unless told otherwise: some 100 kB and a tenth of a second each
+SAMPLES: Final = 90
 
 
 def report(
@@ -25,12 +28,19 @@ def report(
     out: Annotated[
         list[Path] | None, typer.Option("--out", "-o", metavar="FILE", help=".html, .md or .csv; repeatable.")
     ] = None,
+    samples: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="N", help="How many samples a page links to, in a gallery of their own beside it; 0: none."
+        ),
+    ] = SAMPLES,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Write files, show nothing.")] = False,
 ) -> None:
     """Means and ranks with intervals, which explainers cannot be told apart, by model and data set.
 
     Example: chiasm bench report zoo --out board.html --out board.md
     """
+    from chiasm.bench.gallery import write_run
     from chiasm.bench.leaderboard import ENDINGS, write
     from chiasm.bench.report import compare_runs
     from chiasm.bench.report import report as work_out
@@ -49,7 +59,10 @@ def report(
     if not quiet:
         show(found, stdout())
     for path in out or ():
-        typer.echo(str(write(found, path)))
+        gallery = None
+        if path.suffix == ".html" and samples:
+            gallery = write_run(folder, path.with_name(f"{path.stem}-samples.html"), most=samples).name
+        typer.echo(str(write(found, path, gallery)))
 
 
 def show(found: Report, console: Console) -> None:

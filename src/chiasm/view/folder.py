@@ -67,10 +67,6 @@ def _explanations(folder: Path) -> Iterator[tuple[str, Explanation]]:
 def item(name: str, explanation: Explanation, href: str | None) -> Item:
     """The card of an explanation."""
     prediction, provenance = explanation.prediction, explanation.provenance
-    together = [value for parts, value in explanation.contributions.items() if len(parts) > 1]
-    numbers = {"together": float(sum(together))} if together else {}
-    if explanation.pair is not None and (pairs := explanation.top_pairs(1)):
-        numbers["strongest pair"] = pairs[0].value
     return Item(
         id=name,
         dataset=provenance.target,
@@ -78,14 +74,23 @@ def item(name: str, explanation: Explanation, href: str | None) -> Item:
         question=" ".join(str(p.content) for p in explanation.players.parts.values() if isinstance(p.content, str))
         or name,
         answer=prediction.answer if prediction is not None else "",
-        thumbnail=_thumbnail(explanation),
-        numbers=numbers,
+        thumbnail=thumbnail(explanation),
+        numbers=key_numbers(explanation),
         tags={"method": provenance.method, "index": provenance.index},
         href=href,
     )
 
 
-def _thumbnail(explanation: Explanation) -> bytes | None:
+def key_numbers(explanation: Explanation) -> dict[str, float]:
+    """What a gallery filters by: the effect of parts together, and the strongest pair, as far as they are known."""
+    together = [value for parts, value in explanation.contributions.items() if len(parts) > 1]
+    numbers = {"together": float(sum(together))} if together else {}
+    if explanation.pair is not None and (pairs := explanation.top_pairs(1)):
+        numbers["strongest pair"] = pairs[0].value
+    return numbers
+
+
+def thumbnail(explanation: Explanation) -> bytes | None:
     """The first picture among the parts, small, as a PNG file."""
     for part in explanation.players.parts.values():
         if isinstance(part.geometry, Regions) and part.geometry.label_map.size:
@@ -93,6 +98,6 @@ def _thumbnail(explanation: Explanation) -> bytes | None:
             picture = Image.fromarray(np.asarray(raster.pixels(part.content, (height, width))))
             picture.thumbnail((SIDE, SIDE))
             file = io.BytesIO()
-            picture.save(file, "PNG", optimize=True)
+            picture.save(file, "PNG")
             return file.getvalue()
     return None

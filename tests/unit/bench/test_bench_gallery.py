@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 sys.path.insert(0, str(Path(__file__).parent))
 from bench_models import SPEC, model, samples
@@ -16,6 +17,7 @@ from bench_models import SPEC, model, samples
 from chiasm.bench.gallery import disagreement, write_run
 from chiasm.bench.run import Benchmark, benchmark, open_run
 from chiasm.bench.spec import BenchSpec
+from chiasm.cli.main import app
 from chiasm.core.errors import InvalidInput
 from chiasm.core.explanation import Explanation
 from chiasm.core.players import Players
@@ -60,6 +62,44 @@ def test_only_so_many_samples_get_a_page_and_the_title_says_so(run, tmp_path):
     assert [card["href"] is None for card in cards(page)] == [False, False, True]
     assert "3 samples, 2 with a page" in page.read_text(encoding="utf-8")
     assert len(list((tmp_path / "pages").iterdir())) == 2
+
+
+@pytest.fixture(scope="module")
+def two_sets(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("two") / "run"
+    spec = {**SPEC, "datasets": ["mine", "yours"]}
+    benchmark(spec, folder, models={"together": model()}, datasets={"mine": samples(8), "yours": samples(6)})
+    return folder
+
+
+def test_some_samples_are_the_same_number_of_every_data_set(two_sets, tmp_path):
+    page = write_run(two_sets, tmp_path / "gallery.html", most=5)
+    assert [card["dataset"] for card in cards(page)] == ["mine"] * 3 + ["yours"] * 2
+    assert "5 of 14 samples" in page.read_text(encoding="utf-8")
+    assert len(cards(write_run(two_sets, tmp_path / "gallery.html", most=13))) == 13
+    with pytest.raises(InvalidInput, match="0 samples shows nothing"):
+        write_run(two_sets, tmp_path / "gallery.html", most=0)
+
+
+def test_a_report_links_its_figures_to_the_samples_behind_them(two_sets, tmp_path):
+    told = CliRunner().invoke(app, ["bench", "report", str(two_sets), "-o", str(tmp_path / "board.html"), "-q"])
+    assert told.exit_code == 0, told.output
+    links = re.findall(r'href="([^"]+)"', (tmp_path / "board.html").read_text(encoding="utf-8"))
+    assert set(links) >= {
+        "board-samples.html",
+        "board-samples.html#dataset%3A=mine",
+        "board-samples.html#model%3A=together&amp;dataset%3A=yours&amp;verdict%3A=wrong",
+    }
+    assert {card["dataset"] for card in cards(tmp_path / "board-samples.html")} == {"mine", "yours"}
+
+
+def test_a_report_without_samples_links_to_none(two_sets, tmp_path):
+    told = CliRunner().invoke(
+        app, ["bench", "report", str(two_sets), "-o", str(tmp_path / "board.html"), "-q", "--samples", "0"]
+    )
+    assert told.exit_code == 0, told.output
+    assert "href" not in (tmp_path / "board.html").read_text(encoding="utf-8")
+    assert not (tmp_path / "board-samples.html").exists()
 
 
 def test_disagreement_is_one_less_the_mean_rank_correlation_without_chance():

@@ -104,9 +104,18 @@
     draw();
   }
 
+  // A link may choose: gallery.html#model:=zoo:llava-shapes&verdict:=wrong
+  function follow() {
+    for (const [name, value] of new URLSearchParams(location.hash.slice(1))) {
+      const field = /** @type {HTMLSelectElement | null} */ (form.elements.namedItem(name));
+      if (field) field.value = value;
+    }
+    choose();
+  }
+  window.addEventListener("hashchange", () => { form.reset(); follow(); });
   form.addEventListener("input", choose);
   form.addEventListener("submit", (event) => event.preventDefault());
   list.addEventListener("scroll", draw, { passive: true });
   new ResizeObserver(draw).observe(list);
-  choose();
+  follow();
 })();
