@@ -95,7 +95,7 @@ def test_force_is_needed_to_replace(tmp_path):
         (["shapes", "--types", "color"], "Did you mean 'colour'"),
         (["shapes", "--types", ","], "--types ',' names no type"),
         (["shapes", "--n", "-1"], "negative"),
-        ([__file__], "is a file; give the folder"),
+        ([__file__], "is a file that cannot be read as data"),
         (["prior", "--option", "language"], "NAME=VALUE"),
         (["prior", "--option", "seed=3"], "NAME=VALUE"),
         (["prior", "--option", "language=a"], "must be a number"),

@@ -23,7 +23,7 @@ ALLOWED = {
     "modalities": {"core"},
     "estimators": {"core"},
     "view": {"core"},
-    "zoo": {"core"},
+    "zoo": {"core", "modalities"},
     "zoo above": {"core", "modalities", "zoo", "models"},
     "models": {"core", "modalities", "zoo"},
     "explainers": {"core", "modalities", "estimators", "models"},

@@ -50,9 +50,9 @@ def dataset(
     """Samples of a data set with planted truth, or of a folder of your own.
 
     Args:
-        name: a name that ``chiasm list datasets`` shows, with or without ``zoo:`` before it; or a folder: what
-            `chiasm.export` wrote, pictures with a JSONL file, or a Hugging Face data set written by ``save_to_disk``.
-            A folder that has the name of a data set is written ``./shapes``.
+        name: a name that ``chiasm list datasets`` shows, with or without ``zoo:`` before it; or a file ``*.jsonl``,
+            ``*.csv`` or ``*.parquet``; or a folder: what `chiasm.export` wrote, one with such a file, or a Hugging Face
+            data set written by ``save_to_disk``. A folder that has the name of a data set is written ``./shapes``.
         n: how many samples, the first ones; `SAMPLES` of a generated data set and all of a folder if ``None``.
         seed: seed of a generated data set, 0 if ``None``.
         types: question types to draw from, for a generated data set; all if ``None``.
@@ -76,32 +76,30 @@ def dataset(
     if known in datasets:
         start = 0 if seed is None else whole_number("seed", seed)
         return _generated(known, SAMPLES if count is None else count, start, types, options)
-    folder = _folder(name)
+    place = _place(name)
     for what, value in (("seed", seed), ("types", types)):
         if value is not None:
             raise InvalidInput(
-                f"{what}={value!r} is for data sets that are generated; {given!r} is a folder: leave it out."
+                f"{what}={value!r} is for data sets that are generated; {given!r} is data of your own: leave it out."
             )
     from chiasm.zoo.data import reading  # Pillow takes a moment to import, and nobody needs it to list names
 
-    return reading.read(folder, count, **_allowed(given, options, reading.OPTIONS))
+    return reading.read(place, count, **_allowed(given, options, reading.OPTIONS))
 
 
-def _folder(name: str | Path) -> Path:
-    """The folder that is meant.
+def _place(name: str | Path) -> Path:
+    """The folder or file that is meant.
 
     Raises:
-        InvalidInput: it is written as a folder, and there is none or it is a file; or it is the name of a model.
+        InvalidInput: it is written as a path, and there is none; or it is the name of a model.
         UnknownName: it may be a name as well.
     """
     given = str(name)
     folder = Path(os.path.expanduser(given))  # noqa: PTH111 - this one leaves alone a home that is not known
-    if os.path.isdir(folder):  # noqa: PTH112 - and this one does not raise for what no path can be
+    if os.path.isdir(folder) or os.path.isfile(folder):  # noqa: PTH112, PTH113 - do not raise for what no path can be
         return folder
-    if os.path.isfile(folder):  # noqa: PTH113
-        raise InvalidInput(f"{given!r} is a file; give the folder that it lies in, {str(folder.parent)!r}.")
     if isinstance(name, os.PathLike) or any(mark in given for mark in "/\\~") or given.startswith("."):
-        raise InvalidInput(f"There is no folder {given!r}; give a folder of data, or one of {', '.join(datasets)}.")
+        raise InvalidInput(f"There is no folder or file {given!r}; give one of data, or one of {', '.join(datasets)}.")
     from chiasm.zoo import catalog
 
     model = given.removeprefix("zoo:")

@@ -203,12 +203,13 @@ def test_rows_behind_the_first_n_are_not_looked_at(tmp_path):
 
 
 def test_folders_without_one_data_file_are_refused(tmp_path):
-    with pytest.raises(InvalidInput, match="has no JSONL file"):
+    with pytest.raises(InvalidInput, match=r"has no data\. It needs data\.jsonl"):
         dataset(tmp_path)
     for name in ("a.jsonl", "b.jsonl"):
         folder(tmp_path, ROW, name=name)
-    with pytest.raises(InvalidInput, match=r"several JSONL files: a\.jsonl, b\.jsonl"):
+    with pytest.raises(InvalidInput, match=r"several files of data: a\.jsonl, b\.jsonl; name one"):
         dataset(tmp_path)
+    assert len(dataset(tmp_path / "b.jsonl")) == 1
     folder(tmp_path, ROW)
     assert len(dataset(tmp_path)) == 1
 
@@ -331,11 +332,11 @@ def test_options_reach_the_data_set():
         (("shapes", 1, 0, 3), {}, InvalidInput, "types=3 is a int; give a list"),
         (("shapes", 1, 0, [3]), {}, InvalidInput, "types has 3 in it, a int"),
         (("shapes", 1, 0, []), {}, InvalidInput, "types is empty"),
-        ((__file__,), {}, InvalidInput, r"is a file; give the folder that it lies in, '.*zoo'"),
-        (("~no-such-user/data",), {}, InvalidInput, "no folder '~no-such-user/data'"),
+        ((__file__,), {}, InvalidInput, r"is a file that cannot be read as data; give one that ends in .jsonl"),
+        (("~no-such-user/data",), {}, InvalidInput, "no folder or file '~no-such-user/data'"),
         (("a" * 5000,), {}, UnknownName, "data set or folder"),
-        (("./no-such",), {}, InvalidInput, "no folder './no-such'"),
-        (("a/b",), {}, InvalidInput, "no folder 'a/b'"),
+        (("./no-such",), {}, InvalidInput, "no folder or file './no-such'"),
+        (("a/b",), {}, InvalidInput, "no folder or file 'a/b'"),
     ],
 )
 def test_requests_that_cannot_be_met_say_why(arguments, options, error, says):

@@ -69,7 +69,7 @@ def test_a_copy_on_disk_gives_pictures_questions_answers_and_tags(name, copy):
     assert len(found) == len(rows)
     for sample, row in zip(found, rows, strict=True):
         assert np.asarray(sample["image"].data).tolist() == np.asarray(row["image"]).tolist()
-        assert row["question"] in sample["text"].data or sample["text"].data == row.get("prompt")
+        assert (row.get("prompt") or row["question"]) in sample["text"].data
         assert sample.answer == row[card.answer]
         assert sample.tags == {tag: row[tag] for tag in card.tags}
         assert sample.id == f"{name}-{row[card.id]}"
@@ -78,8 +78,8 @@ def test_a_copy_on_disk_gives_pictures_questions_answers_and_tags(name, copy):
 def test_choices_are_written_out_where_there_is_no_prompt(tmp_path):
     datasets.Dataset.from_list(ROWS["cv-bench"]).save_to_disk(str(tmp_path / "cv"))
     first, second = load("cv-bench", folder=tmp_path / "cv")
-    assert first["text"].data == "How many cars? Select from: (A) 1 (B) 2"
-    assert second["text"].data == "Which is closer?\n(A) box\n(B) cup"
+    assert first["text"].data == "How many cars? Select from: (A) 1 (B) 2\nAnswer with the letter of the option alone."
+    assert second["text"].data == "Which is closer?\n(A) box\n(B) cup\nAnswer with the letter of the option alone."
 
 
 def test_repope_corrects_answers_and_leaves_out_what_it_does_not_have(tmp_path):

@@ -106,10 +106,11 @@ def _with_hint(hint: str) -> Callable[[Row], str]:
 
 def _choices(row: Row) -> str:
     """CV-Bench's own prompt where it is there, else the question with its choices."""
-    if row.get("prompt"):
-        return str(row["prompt"])
-    lines = [f"({letter}) {choice}" for letter, choice in zip("ABCDEF", row["choices"], strict=False)]
-    return "\n".join([str(row["question"]), *lines])
+    asked = row.get("prompt")
+    if not asked:
+        lines = [f"({letter}) {choice}" for letter, choice in zip("ABCDEF", row["choices"], strict=False)]
+        asked = "\n".join([str(row["question"]), *lines])
+    return f"{asked}\n{_LETTER}"
 
 
 _SHORT: Final = "Answer the question using a single word or phrase."

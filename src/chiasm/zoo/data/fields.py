@@ -19,15 +19,23 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from chiasm.core.errors import InvalidInput
 from chiasm.core.sample import Tag
+from chiasm.modalities import modalities
 
 PART: Final = re.compile(r"(image|text)\d*")
-"""Names of parts that a folder can hold."""
+"""Names of parts that a folder can be written with, and that may have boxes, words and masks."""
+_ANY_PART: Final = re.compile(r"([a-z]+)\d*")
 SLACK: Final = 1.0
 """How far a box may reach over the border of its picture, in pixels: annotation tools round."""
 
 _TURNED: Final = (5, 6, 7, 8)
 """EXIF orientations of pictures that are stored lying on their side."""
 _WHITE: Final = 128
+
+
+def is_part(name: str) -> bool:
+    """Whether a column is a part of the sample: the name of a modality, perhaps with a number (``audio2``)."""
+    found = _ANY_PART.fullmatch(name)
+    return found is not None and found[1] in modalities
 
 
 def field(part: str, what: str) -> str:

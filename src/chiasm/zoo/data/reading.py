@@ -1,11 +1,10 @@
-"""Folders of data → samples: pictures with a JSONL file, or a Hugging Face data set."""
+"""Data of one's own → samples: a file of rows with what it names, or a Hugging Face data set."""
 
 from __future__ import annotations
 
 import difflib
 import io
 import itertools
-import json
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,27 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from chiasm.core.errors import InvalidInput, MissingDependency
+from chiasm.core.errors import InvalidInput
 from chiasm.core.sample import Sample, Tag
 from chiasm.zoo.data import fields
 from chiasm.zoo.data.arguments import whole_number
-from chiasm.zoo.data.export import JSONL
-from chiasm.zoo.data.fields import PART, field
+from chiasm.zoo.data.fields import PART, field, is_part
+from chiasm.zoo.data.rows import Cell, Row, rows_of
 
 OPTIONS: Final = ("image", "text", "answer", "split")
 """What `read` may be told about a folder."""
 
-Row = dict[str, Any]
-
 _COLUMNS: Final = {"image": ("image", "file_name"), "text": ("text", "question"), "answer": ("answer",)}
 """Field of a sample → the names of its column, unless the reader is told another."""
-_FILES: Final = (JSONL, "metadata.jsonl")
-_TABLE, _TABLES = "dataset_info.json", "dataset_dict.json"
-_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
 def read(
-    folder: Path,
+    place: Path,
     n: int | None = None,
     *,
     image: str | None = None,
@@ -44,17 +38,19 @@ def read(
     answer: str | None = None,
     split: str | None = None,
 ) -> list[Sample]:
-    """The samples of a folder.
+    """The samples of a file or a folder.
 
     Each row has a picture (``image``, or ``file_name`` as Hugging Face's imagefolder names it) and a text (``text`` or
     ``question``), and may have ``answer``, ``boxes`` (float[k, 4]: x0, y0, x1, y1 in pixels of the upright picture),
-    ``words`` (character spans [start, end] or words that stand once in the text), ``masks``, ``id`` and ``tags``;
-    every other field must be a text, a finite number or a truth value, and becomes a tag. A picture of a JSONL file
-    stays a path, and its pixels are read when a model needs them.
+    ``words`` (character spans [start, end] or words that stand once in the text), ``masks``, ``id`` and ``tags``. A
+    column named after another modality (``audio``, ``tabular2``) is a part as well, in the place of picture or text if
+    these are not there: the path of a file, or whatever that modality reads. Every other field must be a text, a finite
+    number or a truth value, and becomes a tag. What is named by its path is read when a model needs it.
 
     Args:
-        folder: with ``data.jsonl``, ``metadata.jsonl``, one other JSONL file (in UTF-8), or what ``save_to_disk``
-            wrote.
+        place: a file ``*.jsonl`` (UTF-8), ``*.csv`` or ``*.parquet``; or a folder with ``data.jsonl``,
+            ``metadata.jsonl``, one other such file, Parquet files, or what ``save_to_disk`` wrote. Paths in a file
+            are from its folder on.
         n: how many samples, the first ones; all if ``None``.
         image: name of the picture's column, if it is another.
         text: name of the text's column, if it is another.
@@ -69,15 +65,13 @@ def read(
     count = None if n is None else whole_number("n", n)
     named = {"image": image, "text": text, "answer": answer}
     _check_names({**named, "split": split})
-    if (folder / _TABLE).is_file() or (folder / _TABLES).is_file():
-        rows = _without_nested(_table_rows(folder, split), [name for name in named.values() if name is not None])
-    elif split is not None:
-        raise InvalidInput(f"split={split!r}: the folder {str(folder)!r} has no splits; leave it out.")
-    else:
-        rows = _json_rows(folder)
+    folder = place if place.is_dir() else place.parent
+    rows, is_table = rows_of(place, split)
+    if is_table:
+        rows = _without_nested(rows, [name for name in named.values() if name is not None])
     samples = [_sample(row, where, named, folder) for where, row in itertools.islice(rows, count)]
     if not samples and count != 0:
-        raise InvalidInput(f"The data in {str(folder)!r} is empty; it needs a row for each sample.")
+        raise InvalidInput(f"The data in {str(place)!r} is empty; it needs a row for each sample.")
     return samples
 
 
@@ -95,78 +89,10 @@ def _check_names(options: Mapping[str, str | None]) -> None:
             )
 
 
-def _json_rows(folder: Path) -> Iterator[tuple[str, Row]]:
-    """Rows of the folder's JSONL file, each with the words for its place."""
-    files = [folder / name for name in _FILES if (folder / name).is_file()] or sorted(folder.glob("*.jsonl"))
-    if not files or (len(files) > 1 and files[0].name not in _FILES):
-        found = f"several JSONL files: {', '.join(file.name for file in files)}" if files else "no JSONL file"
-        raise InvalidInput(
-            f"The folder {str(folder)!r} has {found}; it needs {' or '.join(_FILES)}, one other file *.jsonl, or what "
-            f"save_to_disk of a Hugging Face data set writes."
-        )
-    return _lines(files[0])
-
-
-def _lines(file: Path) -> Iterator[tuple[str, Row]]:
-    with file.open("rb") as lines:  # decoded line by line, so that the line that is not UTF-8 can be named
-        for number, line in enumerate(lines, 1):
-            where = f"{file.name}, line {number}"
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"), object_pairs_hook=_once)
-            except UnicodeDecodeError as error:
-                found = "UTF-16" if number == 1 and line.startswith(_UTF_16) else "Latin-1 or Windows-1252"
-                raise InvalidInput(
-                    f"{where} is not in UTF-8 (byte 0x{line[error.start]:02x}); the file seems to be in {found}: save "
-                    f"it as UTF-8, e.g. iconv -f {found.partition(' ')[0]} -t UTF-8."
-                ) from error
-            except InvalidInput as error:
-                raise InvalidInput(f"{where}: {error}") from error
-            except ValueError as error:
-                raise InvalidInput(f"{where} is not JSON: {error}.") from error
-            if not isinstance(row, dict):
-                raise InvalidInput(f"{where} is no object; write fields, e.g. {{'image': 'a.png', 'text': '…'}}.")
-            yield where, row
-
-
-def _once(pairs: list[tuple[str, Any]]) -> Row:
-    """An object whose fields have each a name of their own."""
-    row = dict(pairs)
-    if len(row) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidInput(f"the field {twice!r} stands there twice; leave one of them out.")
-    return row
-
-
-def _table_rows(folder: Path, split: str | None) -> Iterator[tuple[str, Row]]:
-    """Rows of a Hugging Face data set; numbers of classes become their names."""
-    try:
-        import datasets
-    except ImportError as error:
-        raise MissingDependency("datasets", "reading a Hugging Face data set", "data") from error
-    table = datasets.load_from_disk(str(folder))
-    if isinstance(table, datasets.DatasetDict):
-        names = list(table)
-        if split not in names:
-            said = "several splits" if split is None else f"no split {split!r}"
-            raise InvalidInput(f"{str(folder)!r} has {said}; name one: split='…', of {', '.join(names)}.")
-        table = table[split]
-    elif split is not None:
-        raise InvalidInput(f"split={split!r}: the data set {str(folder)!r} has no splits; leave it out.")
-    classes = {name: feature for name, feature in table.features.items() if isinstance(feature, datasets.ClassLabel)}
-    for number in range(len(table)):
-        where = f"row {number}"
-        with fields.decoding("in a column", where):
-            row = table[number]
-        yield where, {**row, **{k: f.int2str(row[k]) for k, f in classes.items() if row[k] is not None}}
-
-
 def _without_nested(rows: Iterator[tuple[str, Row]], named: Sequence[str]) -> Iterator[tuple[str, Row]]:
     """Rows without the lists and tables that stand for nothing here: many data sets of the hub have some."""
     for where, row in rows:
-        parts = [name for name in row if PART.fullmatch(name)] + ["image", "text"]
+        parts = [name for name in row if is_part(name)] + ["image", "text"]
         ours = {*named, *parts, "answer", "parts", "tags"}
         ours |= {field(name, what) for name in parts for what in ("boxes", "masks", "words")}
         nested = [name for name, value in row.items() if isinstance(value, list | dict) and name not in ours]
@@ -178,10 +104,11 @@ def _without_nested(rows: Iterator[tuple[str, Row]], named: Sequence[str]) -> It
 def _sample(row: Row, where: str, named: Mapping[str, str | None], folder: Path) -> Sample:
     """One row as a sample; what is taken from it step by step leaves the fields that become tags."""
     left = {name: value for name, value in row.items() if value is not None}
-    columns = {what: _column(what, column, row, left, where) for what, column in named.items()}
+    others = any(is_part(name) and not PART.fullmatch(name) for name in left)
+    columns = {what: _column(what, column, row, left, where, others=others) for what, column in named.items()}
     taken = {what: left.pop(column) for what, column in columns.items() if column is not None}
     answer = _answer(taken.pop("answer", None), where)
-    given = taken | {name: left.pop(name) for name in list(left) if PART.fullmatch(name) and name not in taken}
+    given = taken | {name: left.pop(name) for name in list(left) if is_part(name) and name not in taken}
     order = left.pop("parts") if isinstance(left.get("parts"), list) else list(given)
     if sorted(map(str, order)) != sorted(given):
         raise InvalidInput(f"{where}: parts is {order!r}; it must list {', '.join(given)} in their order.")
@@ -193,6 +120,9 @@ def _sample(row: Row, where: str, named: Mapping[str, str | None], folder: Path)
             parts[name] = fields.text(given[name], name, where)
             if (words := left.pop(field(name, "words"), None)) is not None:
                 truth[name] = fields.spans(words, parts[name], where)
+            continue
+        if not PART.fullmatch(name):
+            parts[name] = _file_or_value(given[name], folder)
             continue
         parts[name] = _picture(given[name], where, folder)
         places, files = (left.pop(field(name, what), None) for what in ("boxes", "masks"))
@@ -208,8 +138,19 @@ def _sample(row: Row, where: str, named: Mapping[str, str | None], folder: Path)
     return Sample(**parts, answer=answer, truth=truth, masks=masks, tags=_tags(left, where), id=_id(name, where))
 
 
-def _column(what: str, name: str | None, row: Row, left: Row, where: str) -> str | None:
-    """The column that holds the picture, the text or the answer; a row may do without an answer.
+def _file_or_value(value: Any, folder: Path) -> Any:
+    """What a row says of a part that is no picture and no text: a file if there is one of that name, else itself."""
+    try:
+        file = folder / Path(value).expanduser() if isinstance(value, str) else None
+        return file if file is not None and file.is_file() else value
+    except (OSError, RuntimeError, ValueError):  # no path could be so long, or of such a home
+        return value
+
+
+def _column(what: str, name: str | None, row: Row, left: Row, where: str, *, others: bool) -> str | None:
+    """The column that holds the picture, the text or the answer.
+
+    A row may do without an answer, and with parts of other modalities without a picture or a text.
 
     Raises:
         InvalidInput: there is no such column, there are two, or the row has nothing in it.
@@ -218,7 +159,8 @@ def _column(what: str, name: str | None, row: Row, left: Row, where: str) -> str
     found = [candidate for candidate in names if candidate in left]
     if len(found) > 1:
         raise InvalidInput(f"{where} has both {found[0]!r} and {found[1]!r}; say which is the {what}: {what}='NAME'.")
-    if not found and (what != "answer" or (name is not None and name not in row)):
+    may_lack = what == "answer" or others
+    if not found and (not may_lack or (name is not None and name not in row)):
         state = "nothing in" if any(candidate in row for candidate in names) else "no"
         raise InvalidInput(
             f"{where} has {state} {' or '.join(map(repr, names))}; its columns are {', '.join(row)}. "
@@ -288,7 +230,8 @@ def _tags(left: Row, where: str) -> dict[str, Tag]:
                 f"{where}: the field {name!r} is {value!r}; a field that is none of {_KNOWN} becomes a tag, and that "
                 f"is a text, a number, or true or false. Mend its name, or leave it out."
             )
-    return {name: fields.tag(name, value, where) for name, value in {**left, **tags}.items()}
+    found = {name: value.as_tag() if isinstance(value, Cell) else value for name, value in {**left, **tags}.items()}
+    return {name: fields.tag(name, value, where) for name, value in found.items()}
 
 
 def _warn_if_misspelt(name: str, where: str) -> None:
