@@ -21,17 +21,19 @@ PlayerId = tuple[str, int]
 
 @dataclass(frozen=True, eq=False)
 class Regions:
-    """Geometry of players that are areas of a picture.
+    """Geometry of players that are sets of elements of a content: areas of a picture, cells of a spectrogram, columns.
 
     Attributes:
-        label_map: ``int32[height, width]``; the player that owns the pixel, −1 where no player does
-            (such a pixel is always present).
+        label_map: ``int32`` of the extent of the content's elements; the player that owns the element, −1 where no
+            player does (such an element is always present). ``[height, width]`` for the pixels of a picture,
+            ``[columns]`` for a row of a table, ``[frames, height, width]`` for a video; a modality says what its
+            elements are and in which order.
     """
 
     label_map: NDArray[np.int32]
 
     def subset(self, kept: Sequence[int]) -> Regions:
-        """The geometry of the kept players, renumbered 0…; the others' pixels become −1."""
+        """The geometry of the kept players, renumbered 0…; the others' elements become −1."""
         renumber = np.full(int(self.label_map.max(initial=-1)) + 2, -1, np.int32)
         renumber[list(kept)] = np.arange(len(kept))  # the last entry stays -1 and serves label -1
         return Regions(renumber[self.label_map])
@@ -64,8 +66,9 @@ class PartPlayers:
         kind: its modality.
         labels: a name for each player, unique within the part where that is possible.
         geometry: where the players are in the content, or ``None``.
-        content: what the players are units of, as the model's adapter saw it (``uint8[h, w, 3]`` or ``str``),
-            kept for views; ``None`` for abstract games.
+        content: what the players are units of, as the model's adapter saw it, kept for views: a ``str``, an array of
+            numbers (``uint8[h, w, 3]``), or a mapping of names to numbers, texts and arrays (a row of a table, a
+            graph); ``None`` for abstract games.
     """
 
     part: str

@@ -13,6 +13,7 @@ import math
 import os
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from chiasm.core.players import Geometry, PartPlayers, Players, Regions, Spans
 from chiasm.core.provenance import Provenance
 
 SCHEMA = "chiasm.explanation"
-VERSION = (1, 1)
+VERSION = (1, 2)
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -91,7 +92,10 @@ def save(explanation: Explanation, path: Path) -> Path:
 def _archive(arrays: dict[str, NDArray[Any]]) -> bytes:
     for name, array in arrays.items():
         if array.dtype.hasobject:
-            raise InvalidInput(f"Cannot save {name!r}: a content must be text or a numeric array, not {array.dtype}.")
+            raise InvalidInput(
+                f"Cannot save {name!r}: a content must be a text, a numeric array, or a mapping of names to numbers, "
+                f"texts and numeric arrays; not {array.dtype}."
+            )
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
@@ -136,9 +140,25 @@ def _part_to_dict(part: PartPlayers, explanation: Explanation, arrays: dict[str,
         data["spans"] = part.geometry.bounds.tolist()
     if isinstance(part.content, str):
         data["content"] = part.content
+    elif isinstance(part.content, Mapping):
+        data["content"], data["content_arrays"] = _mapping_to_dict(part.part, part.content, arrays)
     elif part.content is not None:
         arrays[f"content/{part.part}"] = np.asarray(part.content)
     return data
+
+
+def _mapping_to_dict(
+    part: str, content: Mapping[Any, Any], arrays: dict[str, NDArray[Any]]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """A content that is a mapping: what people read, and for each entry that is an array its name in the archive."""
+    names: dict[str, str] = {}
+    for place, (key, value) in enumerate(content.items()):
+        if not isinstance(key, str):
+            raise InvalidInput(f"Cannot save part {part!r}: its content has the key {key!r}; keys must be texts.")
+        if isinstance(value, np.ndarray):
+            names[key] = f"content/{part}/{place}"
+            arrays[names[key]] = value
+    return {key: None if key in names else value for key, value in content.items()}, names
 
 
 def load(path: Path) -> Explanation:
@@ -216,4 +236,16 @@ def _part_from_dict(data: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Pa
     elif "spans" in data:
         geometry = Spans(np.asarray(data["spans"], np.int64).reshape(-1, 2))
     content = data.get("content", arrays.get(f"content/{name}"))
+    if isinstance(content, dict):
+        content = _mapping_from_dict(content, data["content_arrays"], arrays)
     return PartPlayers(name, data["kind"], tuple(data["labels"]), geometry, content)
+
+
+def _mapping_from_dict(
+    content: dict[str, Any], names: dict[str, str], arrays: dict[str, NDArray[Any]]
+) -> dict[str, Any]:
+    """The other way round; a number that JSON cannot hold was written as null and is NaN."""
+    return {
+        key: arrays[names[key]] if key in names else math.nan if value is None else value
+        for key, value in content.items()
+    }

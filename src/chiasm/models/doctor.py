@@ -307,12 +307,16 @@ def _alone(case: _Case, part: str, name: str) -> Check:
 def _content_changed(full: Any, masked: Any, own: PartPlayers, player: int) -> str | None:
     """What is wrong with a content in which one player is hidden: empty if nothing, ``None`` if it cannot be told."""
     if isinstance(own.geometry, Regions) and isinstance(full, np.ndarray):
+        label_map = own.geometry.label_map
+        if full.shape[: label_map.ndim] != label_map.shape:
+            return None  # its elements are not those of the array: cells of a spectrogram
         if np.shape(masked) != full.shape:
             return f"its shape changes from {full.shape} to {np.shape(masked)}"
         changed = masked != full
-        changed = changed.any(axis=tuple(range(2, changed.ndim)))
-        outside = int((changed & (own.geometry.label_map != player)).sum())
-        return f"{outside} pixels outside it change" if outside else ""
+        changed = changed.any(axis=tuple(range(label_map.ndim, changed.ndim)))
+        outside = int((changed & (label_map != player)).sum())
+        what = "pixels" if label_map.ndim == 2 else "elements"
+        return f"{outside} {what} outside it change" if outside else ""
     if isinstance(own.geometry, Spans) and isinstance(full, str):
         start, end = own.geometry.bounds[player].tolist()
         # a masker may tidy the spaces around what it takes out

@@ -33,6 +33,8 @@ _LARGEST_CALL = 128
 
 
 def _bytes_of(item: Any) -> int:
+    if isinstance(item, Mapping):
+        return 64 + sum(_bytes_of(value) for value in item.values())
     size = getattr(item, "nbytes", None)
     return int(size) if size is not None else 64 + 4 * len(item) if isinstance(item, str) else 1024
 
@@ -114,8 +116,9 @@ class FunctionModel(Adapter):
 
     Args:
         f: with ``batch=True`` (default) ``f(samples)``: a list of dictionaries part → content, pictures as
-            ``uint8[h, w, 3]`` and text as ``str``, to one finite number a sample (list, array or tensor); with
-            ``batch=False`` ``f(**parts)``, one sample, to one number. Arrays are copies: ``f`` may write on them.
+            ``uint8[h, w, 3]``, text as ``str``, rows of a table as dictionaries, to one finite number a sample (list,
+            array or tensor); with ``batch=False`` ``f(**parts)``, one sample, to one number. Contents are copies: ``f``
+            may write on them.
         kinds: the kinds of parts that it takes, each needed at least once; ``None`` for any.
         name: for tables and files; by default the function's own.
         batch: see ``f``.
@@ -298,7 +301,9 @@ class FunctionValues:
 
 
 def _copy(content: Any) -> Any:
-    return content.copy() if isinstance(content, np.ndarray) else content
+    if isinstance(content, Mapping):
+        return {key: _copy(value) for key, value in content.items()}
+    return content.copy() if isinstance(content, np.ndarray | list) else content
 
 
 def _numbers(result: Any, name: str) -> NDArray[np.float64]:

@@ -16,6 +16,8 @@ from chiasm.core.players import Regions
 from chiasm.view import raster
 from chiasm.view.gallery import Item, write_gallery
 from chiasm.view.html import write_html
+from chiasm.view.panels import is_picture
+from chiasm.view.renderers import renderers
 
 #: where the pages of the explanations go, and what the gallery is called
 PAGES: Final = "pages"
@@ -93,7 +95,7 @@ def key_numbers(explanation: Explanation) -> dict[str, float]:
 def thumbnail(explanation: Explanation) -> bytes | None:
     """The first picture among the parts, small, as a PNG file."""
     for part in explanation.players.parts.values():
-        if isinstance(part.geometry, Regions) and part.geometry.label_map.size:
+        if isinstance(part.geometry, Regions) and is_picture(part, drawn=part.kind in renderers):
             height, width = part.geometry.label_map.shape
             picture = Image.fromarray(np.asarray(raster.pixels(part.content, (height, width))))
             picture.thumbnail((SIDE, SIDE))

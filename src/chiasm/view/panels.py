@@ -1,8 +1,8 @@
 """Parts as panels. The geometry of a part's players decides how it is drawn, never the name of its modality.
 
 Areas of a picture become a picture panel, stretches of a text become a text panel, everything else becomes bars. A
-new geometry is one more class here and one more block in the template. A modality that wants a drawing of its own has a
-renderer, see `chiasm.view.renderers`.
+modality that wants a drawing of its own has a renderer, see `chiasm.view.renderers`; figures, which have no room for
+drawings, keep the bars.
 """
 
 from __future__ import annotations
@@ -190,14 +190,31 @@ def panels(explanation: Explanation, scale: Scale) -> list[Panel]:
     found = []
     for place, (name, part) in enumerate(explanation.players.parts.items()):
         marks = marks_of(part, explanation.values[name], None if errors is None else errors[name], scale)
-        if isinstance(part.geometry, Regions) and part.geometry.label_map.size:
+        body = draw_part(part, marks)
+        if isinstance(part.geometry, Regions) and is_picture(part, drawn=body is not None):
             panel = _picture_panel(part, part.geometry, marks, place)
         elif isinstance(part.geometry, Spans) and isinstance(part.content, str):
             panel = _text_panel(part, part.geometry, part.content, marks)
         else:
             panel = _bar_panel(part, marks)
-        found.append(replace(panel, body=draw_part(part, marks)))
+        found.append(replace(panel, body=body))
     return [replace(panel, note=_note(panel, wording.held(explanation, panel.part))) for panel in found]
+
+
+def is_picture(part: PartPlayers, *, drawn: bool = False) -> bool:
+    """Whether a part can be shown as a picture with areas: its players own pixels, and its content is a picture.
+
+    Args:
+        part: the part.
+        drawn: whether the part has a drawing of its own, so that two dimensions do not make it a picture in grey (they
+            may be times and channels), and so that it needs no blank picture where there is no content.
+    """
+    if not isinstance(part.geometry, Regions) or part.geometry.label_map.ndim != 2 or not part.geometry.label_map.size:
+        return False
+    if part.content is None:
+        return not drawn
+    shape = np.shape(part.content)
+    return (len(shape) == 3 and shape[2] <= 4) or (len(shape) == 2 and not drawn)
 
 
 def _note(panel: Panel, held: str) -> str:

@@ -133,9 +133,10 @@ def levels(explanation: Explanation) -> str | None:
     if empty is None or full is None:
         return None
     what = "every explained player" if partial(explanation) else "everything"
+    divided = ", which the bars divide up" if shares(explanation) else ""
     return (
         f"With {what} hidden it is {level(explanation, empty)}; with {what} shown it is "
-        f"{level(explanation, full)}: a difference of {number(full - empty)}, which the bars divide up."
+        f"{level(explanation, full)}: a difference of {number(full - empty)}{divided}."
     )
 
 
@@ -147,14 +148,16 @@ def partial(explanation: Explanation) -> bool:
 
 
 def _uncovered(geometry: object, content: object) -> bool:
-    """Whether pixels, or characters other than white space, belong to no player."""
+    """Whether elements (pixels, samples, characters other than white space) belong to no player."""
     if isinstance(geometry, Regions):
         return bool((geometry.label_map < 0).any())
-    if not isinstance(geometry, Spans) or not isinstance(content, str):
+    if not isinstance(geometry, Spans) or not isinstance(content, str | np.ndarray):
         return False
     owned = np.zeros(len(content) + 1, bool)
     for start, end in geometry.bounds.tolist():
         owned[start:end] = True
+    if isinstance(content, np.ndarray):
+        return not owned[:-1].all()
     return any(not mine and not c.isspace() for mine, c in zip(owned.tolist(), content, strict=False))
 
 

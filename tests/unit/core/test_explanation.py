@@ -79,6 +79,47 @@ def same(a, b):
     assert a.provenance == b.provenance
 
 
+def test_contents_that_are_mappings_and_elements_of_any_dimension(tmp_path):
+    """A row of a table, a graph, a video: names, order, types and NaN come back, and so do maps of any dimension."""
+    row = {"age": 31.5, "job": "naïve 🙂", "left out": np.float64("nan"), "n/1": 3}
+    graph = {
+        "names": ["a", "b"],
+        "features": np.arange(4.0).reshape(2, 2),
+        "edges": np.array([[0, 1]]),
+        "directed": False,
+    }
+    parts = [
+        PartPlayers("row", "row", ("x", "y"), Regions(np.array([0, 1, -1, 0], np.int32)), row),
+        PartPlayers("graph", "graph", ("a", "b"), Regions(np.array([0, 1, -1], np.int32)), graph),
+        PartPlayers("clip", "clip", ("v",), Regions(np.zeros((2, 3, 4), np.int32)), np.zeros((2, 3, 4, 3), np.uint8)),
+    ]
+    players = Players(parts)
+    e = Explanation(players, np.arange(5.0), provenance=Provenance("exact", "SV"))
+    back = Explanation.load(e.save(tmp_path / "e.json"))
+    for name in ("row", "graph", "clip"):
+        np.testing.assert_array_equal(back.players[name].geometry.label_map, players[name].geometry.label_map)
+    content = back.players["row"].content
+    assert list(content) == list(row)
+    assert np.isnan(content.pop("left out"))
+    assert content == {"age": 31.5, "job": "naïve 🙂", "n/1": 3}
+    content = back.players["graph"].content
+    assert list(content) == list(graph)
+    assert content["names"] == ["a", "b"]
+    assert content["directed"] is False
+    np.testing.assert_array_equal(content["features"], graph["features"])
+    assert content["edges"].dtype == graph["edges"].dtype
+    assert back.players["row"].geometry.subset([1]).label_map.tolist() == [-1, 0, -1, -1]
+
+
+@pytest.mark.parametrize("content", [{1: "a"}, {"a": object()}, {"a": np.array([None])}])
+def test_mappings_that_no_file_can_hold_are_refused(tmp_path, content):
+    players = Players([PartPlayers("row", "row", ("x",), None, content)])
+    e = Explanation(players, np.zeros(1), provenance=Provenance("exact", "SV"))
+    with pytest.raises(InvalidInput, match=r"keys must be texts|something that JSON cannot|numeric array"):
+        e.save(tmp_path / "e.json")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_saved_explanation_is_the_same_to_the_last_bit(tmp_path):
     explanation = rich()
     path = explanation.save(tmp_path / "e.json")

@@ -9,12 +9,18 @@ import re
 import numpy as np
 import pytest
 import samples
+from markupsafe import Markup
 from PIL import Image, ImageDraw
 
-from chiasm.view import outlines, raster
+from chiasm.core.explanation import Explanation
+from chiasm.core.players import PartPlayers, Regions, Spans
+from chiasm.core.registry import Registry
+from chiasm.view import folder, outlines, raster, renderers, wording
 from chiasm.view.colours import Scale
+from chiasm.view.figure import draw
+from chiasm.view.html import render
 from chiasm.view.pairs import looks, matrices, pair_scale
-from chiasm.view.panels import panels
+from chiasm.view.panels import is_picture, panels
 
 
 def loops(path: str) -> list[list[tuple[int, int]]]:
@@ -124,6 +130,54 @@ def test_geometry_decides_the_panel_not_the_modality():
     assert shapes["two pictures"] == ["picture", "picture", "text"]
     assert shapes["no content"] == ["picture", "bars"]
     assert shapes["superpixels"] == ["picture", "text"]
+
+
+def elements(kind, shape, content):
+    """A part whose two players own halves of the elements of a content."""
+    label_map = np.zeros(shape, np.int32).ravel()
+    label_map[label_map.size // 2 :] = 1
+    return PartPlayers(kind, kind, ("first", "second"), Regions(label_map.reshape(shape)), content)
+
+
+NO_PICTURES = {
+    "row": ((4,), {"a": 1.0, "b": "x", "c": 2.0, "d": 3.0}),
+    "clip": ((2, 3, 4), np.zeros((2, 3, 4, 3), np.uint8)),
+    "cells": ((5, 6), np.zeros(1000, np.float32)),
+    "channels": ((30, 2), np.zeros((30, 2))),
+}
+
+
+@pytest.mark.parametrize("kind", NO_PICTURES)
+def test_contents_that_are_no_pictures_have_their_drawing_on_the_page_and_bars_in_figures(monkeypatch, tmp_path, kind):
+    mine = Registry("renderer")
+    mine.register(kind, lambda part, marks: Markup('<p id="own">{}</p>').format(part.part))
+    monkeypatch.setattr(renderers, "renderers", mine)
+    monkeypatch.setattr(folder, "renderers", mine)
+    e = samples.of_parts([elements(kind, *NO_PICTURES[kind]), samples.text_part("is it so")])
+    (panel, _) = panels(e, Scale(1.0))
+    assert (panel.shape, panel.picture, len(panel.bars)) == ("bars", None, 2)
+    assert f'<p id="own">{kind}</p>' in render(e)
+    assert {"first", "second"} <= {t.get_text() for axes in draw(e).axes for t in axes.get_yticklabels()}
+    assert folder.thumbnail(e) is None
+    back = Explanation.load(e.save(tmp_path / "e.json"))
+    assert render(back) == render(e)
+
+
+def test_pictures_in_grey_are_pictures_where_nothing_else_draws_them():
+    grey = elements("plain", (4, 4), np.zeros((4, 4), np.uint8))
+    assert is_picture(grey)
+    assert not is_picture(grey, drawn=True)
+    assert is_picture(elements("plain", (4, 4), None))
+    assert not is_picture(elements("plain", (0, 4), None))
+
+
+def test_a_sound_of_which_some_belongs_to_no_player_is_told():
+    def wholly(end):
+        bounds = np.array([[0, 5], [5, end]])
+        return samples.of_parts([PartPlayers("tone", "tone", ("a", "b"), Spans(bounds), np.zeros(10, np.float32))])
+
+    assert not wording.partial(wholly(10))
+    assert wording.partial(wholly(9))
 
 
 def test_a_matrix_of_many_players_keeps_the_strongest_and_says_so():
