@@ -342,10 +342,22 @@ def test_view_compares_several_files_and_makes_a_gallery_of_a_folder(tmp_path):
     assert "The model answered" in (tmp_path / "pages" / "lime.html").read_text()
 
 
+def test_a_damaged_explanation_has_its_card_and_stops_no_gallery(tmp_path):
+    samples.shapes().save(tmp_path / "good.json")
+    (tmp_path / "bad.json").write_text('{"schema": "chiasm.explanation", "version": [1, 0]}')
+    assert RUNNER.invoke(app, ["view", str(tmp_path)]).exit_code == 0
+    gallery = (tmp_path / "gallery.html").read_text()
+    assert '"href":"pages/good.html"' in gallery
+    assert "bad.json' is damaged" in gallery
+
+
 def test_view_refuses_in_words(tmp_path):
     (tmp_path / "b.html").mkdir()
     samples.shapes().save(tmp_path / "b.json")
     assert "it is a folder" in RUNNER.invoke(app, ["view", str(tmp_path / "b.json")], env={"COLUMNS": "400"}).stderr
+    (tmp_path / "c.html").write_text("<p>")
+    refused = RUNNER.invoke(app, ["view", str(tmp_path / "c.html")], env={"COLUMNS": "400"}).stderr
+    assert "Give the .json file that chiasm explain --out FILE.json" in refused
     assert "There is no file" in RUNNER.invoke(app, ["view", str(tmp_path / "no.json")]).stderr
     result = RUNNER.invoke(app, ["view", "a.json", "--out", "a.gif"], env={"COLUMNS": "400"})
     assert (result.exit_code, "'a.gif': the name must end in" in result.stderr) == (2, True)

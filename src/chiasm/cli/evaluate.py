@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -163,8 +162,9 @@ def _show_all(scores: BaselineScores, *, details: bool) -> None:
 def _write(scores: BaselineScores, explanations: dict[str, Explanation], out: Path) -> None:
     """Write ``out`` and, of other baselines, ``….baseline-1.json``, …"""
     if out.suffix == ".html":
-        table = scores.by_baseline[AS_GIVEN].table()
-        typer.echo(str(views.get("comparison")(explanations, out, table)))
+        first = scores.by_baseline[AS_GIVEN]
+        notes = [*first.notes, *first.remarks()]
+        typer.echo(str(views.get("comparison")(explanations, out, first.table(), notes)))
         return
     for place, one in enumerate(scores.by_baseline.values()):
         typer.echo(str(one.save(out.with_suffix(f".baseline-{place}.json" if place else ".json"))))
@@ -226,21 +226,14 @@ def show(scores: Scores, console: Console, *, details: bool = False) -> None:
         table.add_column(safe(line[0]), justify="right", overflow="fold")
     for k, title in enumerate(header[1:], 1):
         table.add_row(Text(title), *(Text(line[k]) for line in rows))
-        for name, values in _details(scores, scores.metrics[k - 1]).items() if details else ():
-            table.add_row(Text(f"  {safe(name)}", style="not bold"), *(Text(_cell(value)) for value in values))
+        for name, values in scores.details(scores.metrics[k - 1]).items() if details else ():
+            table.add_row(Text(f"  {safe(name)}", style="not bold"), *map(Text, values))
     console.print(Text(safe(f"{scores.about['model']}: {scores.about['target']}")))
     console.print(table)
     words = f"{scores.computed:,} values computed, {scores.requested:,} asked for, {scores.seconds:.1f} s"
     console.print(Text(words, style="dim"))
-    for note in [*scores.notes, *_remarks(scores)]:
+    for note in [*scores.notes, *scores.remarks()]:
         console.print(Text(f"note: {safe(note)}", style="dim"))
-
-
-def _details(scores: Scores, metric: str) -> dict[str, list[float]]:
-    """What a metric found beside its score: name → one value for each explanation, NaN where there is none."""
-    found = [scores.row(name, metric).score for name in scores.explanations]
-    names = dict.fromkeys(key for score in found if score is not None for key in list(score.values)[1:])
-    return {key: [math.nan if score is None else score.values.get(key, math.nan) for score in found] for key in names}
 
 
 def show_baselines(scores: BaselineScores, console: Console) -> None:
@@ -249,6 +242,7 @@ def show_baselines(scores: BaselineScores, console: Console) -> None:
     from rich.text import Text
 
     from chiasm.cli.terminal import safe
+    from chiasm.metrics.scores import plain
 
     first = next(iter(scores.by_baseline.values()))
     shown = [row.explanation for row in first.rows if row.metric == first.metrics[0] and not row.control]
@@ -257,23 +251,9 @@ def show_baselines(scores: BaselineScores, console: Console) -> None:
     for name in (*shown, "ranks agree"):
         table.add_column(safe(name), justify="right", overflow="fold")
     for metric in first.metrics:
-        cells = [" → ".join(_cell(value) for value in scores.values(name, metric).values()) for name in shown]
-        table.add_row(Text(metric), *(Text(cell) for cell in cells), Text(_cell(scores.rank_agreement(metric))))
+        cells = [" → ".join(plain(value) for value in scores.values(name, metric).values()) for name in shown]
+        table.add_row(Text(metric), *(Text(cell) for cell in cells), Text(plain(scores.rank_agreement(metric))))
     console.print(Text(safe(f"\nHidden in other ways: {' → '.join(scores.by_baseline)}")))
     console.print(table)
     words = "ranks agree: mean Spearman correlation of the scores of all explanations, controls among them; 1: the same"
     console.print(Text(words, style="dim"))
-
-
-def _cell(value: float) -> str:
-    return f"{value:.3f}".replace("-", "−") if math.isfinite(value) else "–"
-
-
-def _remarks(scores: Scores) -> list[str]:
-    """Why scores of the explanations (not of controls) are missing or need a caveat, each once."""
-    found: dict[str, None] = {}
-    for row in scores.rows:
-        for note in (row.missing,) if row.score is None else row.score.notes:
-            if not row.control:
-                found[f"{row.metric} of {row.explanation}: {note}"] = None
-    return list(found)

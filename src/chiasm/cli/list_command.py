@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from chiasm.core.errors import UnknownName
+from chiasm.core.errors import InvalidInput, UnknownName
 
 Row = dict[str, str]
 
@@ -31,12 +31,14 @@ class What(StrEnum):
 
 
 def list_things(
-    what: Annotated[str, typer.Argument(help=f"What to list: {', '.join(What)}.")],
+    what: Annotated[str | None, typer.Argument(help=f"What to list: {', '.join(What)}.")] = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="For programs: a list of objects.")] = False,
 ) -> None:
     """List models, explainers, estimators, indices, segmenters, maskers, views, data sets or metrics."""
     names = [one.value for one in What]
+    if what is None:
+        raise InvalidInput(f"Say what to list: chiasm list {'|'.join(names)}.")
     if what not in names:
         raise UnknownName("thing to list", what, names)
     thing = What(what)

@@ -183,7 +183,10 @@ def _read_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise InvalidInput(f"There is no file {str(path)!r}.") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise SchemaError(f"{str(path)!r} is not a saved explanation: {error}.") from error
+        raise SchemaError(
+            f"{str(path)!r} is not a saved explanation: {error}. Give the .json file that chiasm explain "
+            f"--out FILE.json (or Explanation.save) wrote."
+        ) from error
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise SchemaError(f"{str(path)!r} is JSON but not a saved explanation (no schema {SCHEMA!r}).")
     return data

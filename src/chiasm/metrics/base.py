@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 #: what a metric looks at: values of single players, values of pairs, or both
 Judges = Literal["single", "pairs", "both"]
+#: characters of a content that an error shows
+_SHOWN = 60
 #: which way is better; ``"neither"`` describes and does not judge
 Better = Literal["higher", "lower", "neither"]
 #: what a metric needs besides the explanation: values of the game; planted truth; further explanations of the same
@@ -226,9 +228,17 @@ def check_players(explanation: Explanation, game: Game) -> None:
         return
     sizes = [", ".join(f"{name}: {len(labels)}" for name, labels in table.items()) for table in (has, needs)]
     what = f"({sizes[0]}) and the game has ({sizes[1]})" if sizes[0] != sizes[1] else "with other labels than the game"
+    other = [
+        f" Its {name} was {was.content[:_SHOWN]!r}, now it is {now.content[:_SHOWN]!r}: give its sample."
+        for name, now in game.players.parts.items()
+        if (was := explanation.players.parts.get(name)) is not None
+        and isinstance(was.content, str)
+        and isinstance(now.content, str)
+        and was.content != now.content
+    ]
     raise InvalidInput(
         f"The explanation by {explanation.provenance.method!r} has players {what}; "
-        f"evaluate it with the players, and the fixed ones, that it was made with."
+        f"evaluate it with the players, and the fixed ones, that it was made with.{''.join(other)}"
     )
 
 

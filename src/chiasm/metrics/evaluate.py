@@ -109,9 +109,8 @@ def evaluate(
             own = (explain or {}).get(explanation.provenance.method) or (explain or {}).get(name)
             return Again(explanation, match.game, held, adapter, sample, cut, hidden_by, match.target, own)
 
-        rows = plan.rows(
-            named, make_controls(game.players, plan.truth, seeds=random_seeds, seed=seed) if controls else {}, again
-        )
+        made = make_controls(game.players, plan.truth, seeds=random_seeds, seed=seed) if controls else {}
+        rows, left_out = plan.applying(plan.rows(named, made, again))
     return Scores(
         rows=rows,
         better=plan.better,
@@ -124,6 +123,7 @@ def evaluate(
             *recall.notes,
             *_of_another_model(named, adapter),
             *_missing_truth(plan.truth, controls=controls),
+            *left_out,
         ),
     )
 
@@ -154,14 +154,14 @@ def evaluate_game(
     known = {name: np.asarray(shares, np.float64) for name, shares in (truth or {}).items()}
     plan = _Plan(game, chosen, seed, known, None, None)
     made = make_controls(game.players, known, seeds=random_seeds, seed=seed) if controls else {}
-    rows = plan.rows(named, made, lambda _, explanation: Again(explanation, game, {}))
+    rows, left_out = plan.applying(plan.rows(named, made, lambda _, explanation: Again(explanation, game, {})))
     return Scores(
         rows=rows,
         better=plan.better,
         requested=game.counts.requested - before.requested,
         computed=game.counts.computed - before.computed,
         seconds=time.perf_counter() - started,
-        notes=_missing_truth(known, controls=controls),
+        notes=(*_missing_truth(known, controls=controls), *left_out),
     )
 
 
@@ -220,7 +220,7 @@ class _Plan:
             for name, case in cases.items()
             for metric in self.metrics
         ]
-        return tuple(self._applying(rows))
+        return tuple(rows)
 
     def _ask(self, coalitions: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
         if not len(coalitions):
@@ -242,12 +242,17 @@ class _Plan:
                 why = str(error)
         return Row(name, control, key, score, why)
 
-    def _applying(self, rows: list[Row]) -> list[Row]:
-        """Unless metrics were asked for by name, those that judge none of the explanations are left out."""
+    def applying(self, rows: tuple[Row, ...]) -> tuple[tuple[Row, ...], tuple[str, ...]]:
+        """Unless metrics were asked for by name, those that judge none of the explanations are left out, and said."""
         if not self.chosen[1]:
-            return rows
+            return rows, ()
         judged = {row.metric for row in rows if row.score is not None and not row.control}
-        return [row for row in rows if row.metric in judged]
+        because: dict[str, dict[str, None]] = {}
+        for row in rows:
+            if row.metric not in judged and not row.control:
+                because.setdefault(row.missing, {})[row.metric] = None
+        notes = [f"left out: {', '.join(left)}. {why}" for why, left in because.items()]
+        return tuple(row for row in rows if row.metric in judged), tuple(notes)
 
 
 def named_explanations(explanations: Explanations) -> dict[str, Explanation]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +13,7 @@ from typing import Any, Final
 from chiasm.core.errors import InvalidInput, MissingDependency, SchemaError, UnknownName
 from chiasm.core.storage import write_atomic
 from chiasm.metrics.base import Score
+from chiasm.metrics.controls import RANDOM
 
 SCHEMA: Final = "chiasm.scores"
 VERSION: Final = (1, 0)
@@ -165,18 +166,47 @@ class Scores:
         known = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
         return cls(**{**known, "rows": rows, "notes": tuple(data["notes"])})
 
+    @property
+    def groups(self) -> dict[str, list[str]]:
+        """What a table shows together: each explanation alone, the random controls as one, since each is one draw."""
+        chance = [row.explanation for row in self.rows if row.control and row.explanation.startswith(RANDOM)]
+        together = list(dict.fromkeys(chance))
+        found = {name: [name] for name in self.explanations if name not in together}
+        if together:
+            found[together[0] if len(together) == 1 else f"{RANDOM}, {len(together)} draws"] = together
+        return found
+
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """Header and rows for people: an explanation a row, a metric a column, ``–`` where there is no score."""
+        """Header and rows for people: an explanation a row, a metric a column, ``–`` where there is no score.
+
+        Random controls are one row, from the least to the most that they got.
+        """
         arrows = {"higher": " ↑", "lower": " ↓"}
         header = [
             "explanation",
             *(self._title(name) + arrows.get(self.better.get(name, ""), "") for name in self.metrics),
         ]
-        rows = []
-        for name in self.explanations:
-            found = [self.row(name, metric).score for metric in self.metrics]
-            rows.append([name, *(_cell(score) for score in found)])
+        rows = [
+            [label, *(_cells([self.row(name, metric).score for name in names]) for metric in self.metrics)]
+            for label, names in self.groups.items()
+        ]
         return header, rows
+
+    def details(self, metric: str) -> dict[str, list[str]]:
+        """What a metric found beside its score: name → a text for each row of `table`."""
+        groups = [[self.row(name, metric).score for name in names] for names in self.groups.values()]
+        known = [[score.values for score in group if score is not None] for group in groups]
+        names = dict.fromkeys(name for group in known for values in group for name in list(values)[1:])
+        return {name: [_span([values.get(name, math.nan) for values in group]) for group in known] for name in names}
+
+    def remarks(self) -> list[str]:
+        """Why scores of the explanations (not of controls) are missing or need a caveat, each once."""
+        found: dict[str, None] = {}
+        for row in self.rows:
+            for note in (row.missing,) if row.score is None else row.score.notes:
+                if not row.control:
+                    found[f"{row.metric} of {row.explanation}: {note}"] = None
+        return list(found)
 
     def _title(self, metric: str) -> str:
         """A metric's name, and which value the table shows where the name does not say it (shares of which part?)."""
@@ -196,11 +226,28 @@ class Scores:
         return "\n".join(lines)
 
 
+def _cells(scores: list[Score | None]) -> str:
+    """One score, or from the least to the most of several."""
+    return _cell(scores[0]) if len(scores) == 1 else _span([math.nan if s is None else s.value for s in scores])
+
+
+def _span(values: Sequence[float]) -> str:
+    """From the least to the most of those that are there."""
+    known = sorted(value for value in values if math.isfinite(value))
+    ends = dict.fromkeys(plain(value) for value in (known[:1] + known[-1:]))
+    return " … ".join(ends) or plain(math.nan)
+
+
+def plain(value: float) -> str:
+    """A score with three digits; ``–`` where there is none."""
+    return f"{value:.3f}".replace("-", "−") if math.isfinite(value) else "–"
+
+
 def _cell(score: Score | None) -> str:
     if score is None or not math.isfinite(score.value):
         return "–"
     error = f" ± {score.error:.2g}" if score.error is not None and score.error >= 5e-4 else ""
-    return f"{score.value:.3f}".replace("-", "−") + error
+    return plain(score.value) + error
 
 
 def _score(data: dict[str, Any] | None) -> Score | None:

@@ -71,7 +71,10 @@ ScoreTable = tuple[Sequence[str], Sequence[Sequence[str]]]
 
 
 def write_comparison(
-    explanations: Mapping[str, Explanation], path: str | Path, scores: ScoreTable | None = None
+    explanations: Mapping[str, Explanation],
+    path: str | Path,
+    scores: ScoreTable | None = None,
+    notes: Sequence[str] = (),
 ) -> Path:
     """Write one page with a panel for each method, atomically.
 
@@ -80,6 +83,7 @@ def write_comparison(
         path: the file to write.
         scores: what they scored, and perhaps others (``Scores.table()``); those of each stand under its values, all of
             them at the page's end.
+        notes: what a reader of the scores must know; they stand under them.
 
     Returns:
         The path.
@@ -88,11 +92,13 @@ def write_comparison(
         InvalidInput: there is none, they explain different players, or the folder does not exist.
     """
     path = Path(path)
-    write_atomic(path, render_comparison(explanations, scores).encode("utf-8", "replace"))
+    write_atomic(path, render_comparison(explanations, scores, notes).encode("utf-8", "replace"))
     return path
 
 
-def render_comparison(explanations: Mapping[str, Explanation], scores: ScoreTable | None = None) -> str:
+def render_comparison(
+    explanations: Mapping[str, Explanation], scores: ScoreTable | None = None, notes: Sequence[str] = ()
+) -> str:
     """The page as text; see `write_comparison`."""
     if not explanations:
         raise InvalidInput("There is nothing to compare: give at least one explanation.")
@@ -111,6 +117,7 @@ def render_comparison(explanations: Mapping[str, Explanation], scores: ScoreTabl
         "unit_in_words": wording.unit_in_words(first),
         "columns": columns,
         "scores": scores,
+        "notes": notes,
         "scored": {row[0]: list(zip(scores[0][1:], row[1:], strict=True)) for row in scores[1]} if scores else {},
         "panels": columns[0].panels,
         "areas": {(a.mark.part, a.mark.index): (panel, a) for panel in columns[0].panels for a in panel.areas},

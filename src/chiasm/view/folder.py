@@ -33,6 +33,8 @@ def write_folder(folder: str | Path, path: str | Path | None = None) -> Path:
         folder: holds files that ``Explanation.save`` wrote; other files are left alone.
         path: the gallery's file; by default ``gallery.html`` in the folder. The pages go beside it, into ``pages``.
 
+    A file that is damaged gets a card that says so.
+
     Returns:
         The path of the gallery.
 
@@ -50,20 +52,24 @@ def write_folder(folder: str | Path, path: str | Path | None = None) -> Path:
         raise InvalidInput(f"The folder {str(gallery.parent)!r} does not exist; make it first or choose another path.")
     (gallery.parent / PAGES).mkdir(exist_ok=True)
     items = []
-    for name, explanation in found:
-        page = write_html(explanation, gallery.parent / PAGES / f"{name}.html")
-        items.append(item(name, explanation, page.relative_to(gallery.parent).as_posix()))
-    return write_gallery(items, gallery, f"{folder.resolve().name}: {len(items)} explanations")
+    for name, one in found:
+        if isinstance(one, SchemaError):
+            items.append(Item(id=name, dataset="", model="", question=name, answer=str(one)))
+            continue
+        page = write_html(one, gallery.parent / PAGES / f"{name}.html")
+        items.append(item(name, one, page.relative_to(gallery.parent).as_posix()))
+    return write_gallery(items, gallery, f"{folder.resolve().name}: {len(items)} explanations", things="explanations")
 
 
-def _explanations(folder: Path) -> Iterator[tuple[str, Explanation]]:
-    """Explanations by their place in the folder; JSON files of other kinds are passed over."""
+def _explanations(folder: Path) -> Iterator[tuple[str, Explanation | SchemaError]]:
+    """Explanations by their place in the folder, or why one is damaged; JSON files of other kinds are passed over."""
     for file in sorted(folder.rglob("*.json")):
+        name = "-".join(file.relative_to(folder).with_suffix("").parts)
         try:
-            yield "-".join(file.relative_to(folder).with_suffix("").parts), Explanation.load(file)
+            yield name, Explanation.load(file)
         except SchemaError as error:
             if "no schema" not in str(error) and "not a saved explanation" not in str(error):
-                raise  # a damaged one is not to vanish
+                yield name, error  # a damaged one is not to vanish
 
 
 def item(name: str, explanation: Explanation, href: str | None) -> Item:

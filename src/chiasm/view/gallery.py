@@ -66,7 +66,9 @@ class Table:
     rows: Sequence[Sequence[str]]
 
 
-def write_gallery(items: Sequence[Item], path: str | Path, title: str, tables: Sequence[Table] = ()) -> Path:
+def write_gallery(
+    items: Sequence[Item], path: str | Path, title: str, tables: Sequence[Table] = (), things: str = "samples"
+) -> Path:
     """Write a gallery as one self-contained page, atomically.
 
     Args:
@@ -74,6 +76,7 @@ def write_gallery(items: Sequence[Item], path: str | Path, title: str, tables: S
         path: the file to write.
         title: its heading.
         tables: what stands above the samples.
+        things: what its cards are of, in the plural.
 
     Returns:
         The path.
@@ -89,6 +92,7 @@ def write_gallery(items: Sequence[Item], path: str | Path, title: str, tables: S
         .render(
             title=title,
             tables=tables,
+            things=things,
             items=embedded([_entry(item) for item in items]),
             middles=embedded(middles),
             filters=_filters(items, middles),

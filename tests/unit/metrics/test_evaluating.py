@@ -7,10 +7,10 @@ from metric_help import EIGHT, descending, game, told
 
 from chiasm.core.errors import InvalidInput, SchemaError, UnknownName
 from chiasm.core.game import Game
-from chiasm.core.players import Players
+from chiasm.core.players import PartPlayers, Players
 from chiasm.estimators.estimate import explain_game
 from chiasm.metrics import DEFAULT, metrics
-from chiasm.metrics.base import About, Score, count_distinct, nothing
+from chiasm.metrics.base import About, Score, check_players, count_distinct, nothing
 from chiasm.metrics.controls import controls, oracle
 from chiasm.metrics.evaluate import evaluate_game, named_explanations
 from chiasm.metrics.scores import Scores
@@ -70,10 +70,30 @@ def test_default_metrics_are_those_that_apply():
     alone = evaluate_game(played, exact)
     assert set(alone.metrics) == set(DEFAULT) - {"agreement", "pointing_game", "energy", "pair_localisation"}
     assert "no planted truth" in alone.notes[0]
+    assert any(note.startswith("left out: pointing_game, energy") for note in alone.notes)
     assert alone.explanations == ["exact SII", "random 0", "random 1", "random 2"]
     both = evaluate_game(played, [exact, exact], truth=TRUTH, controls=False)
     assert set(both.metrics) == set(DEFAULT)
     assert both.explanations == ["exact SII", "exact SII #2"]
+
+
+def test_a_table_shows_random_controls_as_a_range():
+    played = planted()
+    scores = evaluate_game(played, explain_game(played, method="exact"), metrics=["f_syn"], truth=TRUTH)
+    assert scores.groups["random, 3 draws"] == ["random 0", "random 1", "random 2"]
+    rows = scores.table()[1]
+    drawn = sorted(scores[name, "f_syn"].value for name in scores.groups["random, 3 draws"])
+    assert rows[-1] == ["random, 3 draws", f"{drawn[0]:.3f} … {drawn[-1]:.3f}".replace("-", "−")]
+    assert [row[0] for row in rows[:-1]] == ["exact SII", "oracle", "reversed oracle"]
+    assert all(len(texts) == len(rows) for texts in scores.details("f_syn").values())
+
+
+def test_an_explanation_of_another_text_says_so():
+    red, blue = (
+        Players([PartPlayers("t", "text", labels, None, word)]) for word, labels in (("red", "xy"), ("blue", "ab"))
+    )
+    with pytest.raises(InvalidInput, match="Its t was 'red', now it is 'blue': give its sample"):
+        check_players(told(red, [1.0, 2.0]), Game(lambda coalitions: coalitions.sum(1).astype(float), blue))
 
 
 def test_what_a_metric_cannot_judge_is_told_and_never_left_out():

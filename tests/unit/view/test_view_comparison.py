@@ -104,3 +104,5 @@ def test_scores_stand_under_their_method_and_beside_the_controls():
     assert "0.05" not in by_method["gp"]
     assert "random 0" in page[page.index('id="scores"') :]
     assert 'id="scores"' not in render_comparison(explanations())
+    noted = render_comparison(explanations(), table, ["left out: energy. <b>It</b> needs truth"])
+    assert '<li dir="auto">left out: energy. &lt;b&gt;It&lt;/b&gt; needs truth</li>' in noted

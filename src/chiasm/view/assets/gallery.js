@@ -41,7 +41,7 @@
     question.dir = answer.dir = "auto";
     if (verdict(item)) answer.append(" ", element("span", "verdict " + verdict(item), verdict(item)));
     const numbers = Object.entries(item.numbers).map(([name, value]) => `${name} ${value === null ? "–" : value.toPrecision(3)}`);
-    words.append(question, answer, element("p", "soft", [item.dataset, ...numbers].join(" · ")));
+    words.append(question, answer, element("p", "soft", [item.dataset, ...Object.values(item.tags), ...numbers].filter(Boolean).join(" · ")));
     made.append(words);
     return place;
   }
@@ -98,7 +98,7 @@
     const typed = /** @type {HTMLInputElement} */ (form.elements.namedItem("words")).value.trim().toLowerCase();
     shown = items.filter((item) => fits(item, wanted)
       && (!typed || `${item.question} ${item.answer} ${item.reference ?? ""} ${item.id}`.toLowerCase().includes(typed)));
-    count.textContent = `${shown.length} of ${items.length} samples`;
+    count.textContent = `${shown.length} of ${items.length} ${count.dataset.things}`;
     list.scrollTop = current = 0;
     drawn = "";
     draw();
