@@ -15,16 +15,15 @@ Agreement with the reference:
   lets pass (where it is near 49, the fair figure says nothing). *mass* is the reference's absolute values on the five
   patches found, over those on its own five: 1 where nothing that matters is missed.
 
-Methods: ``gp`` as it comes; ``coarse``: gp whose coalitions take 2 × 2 blocks of patches whole, and split the two
-blocks of largest effect after each batch; ``probes``: gp whose first design shows each player's absence from the whole
-and its presence alone beside the other parts. ``half``: 2,000 values, the reference's first half, as a ceiling.
+Methods are those of ``chiasm list explainers`` that ask for values; ``half`` is 2,000 values, the reference's first
+half, as a ceiling.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,16 +31,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import chiasm as cx
-from chiasm.core.coalitions import distinct, keys
 from chiasm.core.game import Game
-from chiasm.core.indices import index
 from chiasm.core.sample import Sample
 from chiasm.core.target import Scale, Target
-from chiasm.estimators.base import Estimate
 from chiasm.estimators.estimate import explain_game
-from chiasm.estimators.gaussian_process import _Surrogate, from_values
-from chiasm.estimators.gp_choice import CANDIDATES, Chooser, candidates, first_design, wanted_pairs
-from chiasm.estimators.gp_links import link_of
+from chiasm.estimators.gaussian_process import from_values
 from chiasm.models.base import Adapter
 from chiasm.models.games import make_game
 
@@ -131,73 +125,17 @@ def agreement(known: dict[str, Floats], single: Floats, pair: Floats, first: int
     }
 
 
-def blocks(game: Game, side: int) -> NDArray[np.intp]:
-    """Which block each player is in: ``side`` × ``side`` patches of the 7 × 7 grid, and each word by itself."""
-    first, n = len(game.players.parts["image"]), game.n
-    row, column = np.divmod(np.arange(first), 7)
-    own = (row // side) * 7 + column // side
-    return np.unique(np.concatenate([own, 100 + np.arange(n - first)]), return_inverse=True)[1]
-
-
-def probes(group: NDArray[np.intp], parts: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Nothing, everything, each part alone, everything but a block, and a block alone beside the other parts."""
-    rows = [np.zeros(len(group), bool), np.ones(len(group), bool), *(parts == part for part in np.unique(parts))]
-    for block in np.unique(group):
-        member = group == block
-        rows += [~member, member | (parts != parts[member][0])]
-    return np.array(rows)
-
-
-def designed(game: Game, budget: int, *, side: int, probing: bool) -> Estimate:
-    """The surrogate of `gp` on coalitions of blocks, the two of largest effect of which are split after each batch."""
-    n, rng, chosen_index = game.n, np.random.default_rng([0, game.n]), index("SII")
-    surrogate = _Surrogate(n, chosen_index, link_of(game.scale), rng)
-    chooser = Chooser(wanted_pairs(game.players))
-    parts = np.repeat([0, 1], [len(part) for part in game.players.parts.values()])
-    group = blocks(game, side)
-    start = first_design(int(group.max()) + 1, 22 if probing else 64, rng)[:, group]
-    known = np.concatenate([probes(group, parts), start]) if probing else start
-    known = known[distinct(known)[0]]
-    values = game(known)
-    while True:
-        count = min(32, budget - len(values))
-        reader = surrogate.reader(known, values, np.zeros(len(values)), last=count <= 0)
-        estimate = surrogate.estimate(reader)
-        if count <= 0:
-            return estimate
-        across = np.abs(estimate.pair * (parts[:, None] != parts)).sum(1)
-        effect = np.bincount(group, np.abs(estimate.single) + across)
-        for block in [b for b in np.argsort(-effect) if (group == b).sum() > 1][:2]:
-            members = np.flatnonzero(group == block)
-            group[members[1:]] = group.max() + 1 + np.arange(len(members) - 1)
-        among = candidates(int(group.max()) + 1, surrogate.measure, set(), CANDIDATES, rng)[:, group]
-        seen = set(keys(known))
-        among = among[[key not in seen for key in keys(among)]]
-        batch = chooser.batch(reader, among[distinct(among)[0]], count, rng)
-        known, values = np.concatenate([known, batch]), np.concatenate([values, game(batch)])
-
-
-def methods(budget: int) -> dict[str, Callable[[Game], Any]]:
-    """Name → explanation of a game."""
-    return {
-        "gp": lambda game: explain_game(game, method="gp", budget=budget),
-        "coarse": lambda game: designed(game, budget, side=2, probing=False),
-        "probes": lambda game: designed(game, budget, side=1, probing=True),
-    }
-
-
 def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=list(MODELS))
     parser.add_argument("--n", type=int, default=3, help="samples of each model")
     parser.add_argument("--seed", type=int, default=7000)
     parser.add_argument("--budget", type=int, default=250)
-    parser.add_argument("--methods", nargs="+", default=["gp", "coarse", "probes"])
+    parser.add_argument("--methods", nargs="+", default=["gp", "gp-coarse"])
     parser.add_argument("--references", type=Path, required=True)
     parser.add_argument("--known", action="store_true", help="only samples whose reference is there already")
     options = parser.parse_args(arguments)
     options.references.mkdir(parents=True, exist_ok=True)
-    chosen = {name: methods(options.budget)[name] for name in options.methods}
     rows: dict[tuple[str, str], list[dict[str, float]]] = {}
     for name in options.models:
         model = cx.load(f"zoo:{name}")
@@ -211,8 +149,8 @@ def main(arguments: Sequence[str]) -> None:
                 first = len(game_of(model, sample, scale).players.parts["image"])
                 half = agreement(known, known["half_single"], known["half_pair"], first)
                 rows.setdefault((scale, "half"), []).append(half)
-                for method, explain in chosen.items():
-                    found = explain(game_of(model, sample, scale))
+                for method in options.methods:
+                    found = explain_game(game_of(model, sample, scale), method=method, budget=options.budget)
                     rows.setdefault((scale, method), []).append(agreement(known, found.single, found.pair, first))
             print(label, flush=True)
     show(rows)
@@ -221,10 +159,10 @@ def main(arguments: Sequence[str]) -> None:
 def show(rows: dict[tuple[str, str], list[dict[str, float]]]) -> None:
     """Means over samples."""
     names = list(next(iter(rows.values()))[0])
-    print(f"{'scale':16s} {'method':8s} {'n':>3s} " + " ".join(f"{name:>12s}" for name in names))
+    print(f"{'scale':16s} {'method':10s} {'n':>3s} " + " ".join(f"{name:>12s}" for name in names))
     for (scale, method), found in sorted(rows.items()):
         means = " ".join(f"{np.mean([row[name] for row in found]):12.2f}" for name in names)
-        print(f"{scale:16s} {method:8s} {len(found):3d} {means}")
+        print(f"{scale:16s} {method:10s} {len(found):3d} {means}")
 
 
 if __name__ == "__main__":
