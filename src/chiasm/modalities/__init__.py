@@ -8,3 +8,6 @@ from chiasm.modalities.base import Modality
 modalities: Registry[Modality] = Registry("modality", "chiasm.modalities")
 modalities.register("image", "chiasm.modalities.image:IMAGE", "pictures: grid, superpixels, masks, boxes")
 modalities.register("text", "chiasm.modalities.text:TEXT", "text: tokens, words, phrases, sentences, character spans")
+modalities.register(
+    "tabular", "chiasm.modalities.tabular:TABULAR", "rows of tables: columns, one-hot families, groups; backgrounds"
+)

@@ -62,6 +62,26 @@ class ContentMasker(Protocol):
         ...
 
 
+@runtime_checkable
+class DrawnMasker(ContentMasker, Protocol):
+    """A masker that shows absent players in several ways; a value is the mean of the model's outputs over them.
+
+    So it takes an expectation over a background, such as rows of a table, instead of one baseline. Where several parts
+    have such maskers, draw k of one goes with draw k of the others. ``apply`` is the first draw: methods that look
+    inside a model, and ``chiasm doctor``, are shown that.
+
+    Attributes:
+        draws: how many ways, at least 1; a model is asked as many times for every coalition.
+    """
+
+    @property
+    def draws(self) -> int: ...  # noqa: D102 - said above
+
+    def draw(self, k: int) -> ContentMasker:
+        """The masker of draw ``k``, 0 ≤ k < ``draws``."""
+        ...
+
+
 @dataclass(frozen=True)
 class TokenMasker:
     """A masker that works on the model's own tokens: only an adapter with a tokenizer can carry it out.

@@ -306,17 +306,8 @@ def _alone(case: _Case, part: str, name: str) -> Check:
 
 def _content_changed(full: Any, masked: Any, own: PartPlayers, player: int) -> str | None:
     """What is wrong with a content in which one player is hidden: empty if nothing, ``None`` if it cannot be told."""
-    if isinstance(own.geometry, Regions) and isinstance(full, np.ndarray):
-        label_map = own.geometry.label_map
-        if full.shape[: label_map.ndim] != label_map.shape:
-            return None  # its elements are not those of the array: cells of a spectrogram
-        if np.shape(masked) != full.shape:
-            return f"its shape changes from {full.shape} to {np.shape(masked)}"
-        changed = masked != full
-        changed = changed.any(axis=tuple(range(label_map.ndim, changed.ndim)))
-        outside = int((changed & (label_map != player)).sum())
-        what = "pixels" if label_map.ndim == 2 else "elements"
-        return f"{outside} {what} outside it change" if outside else ""
+    if isinstance(own.geometry, Regions):
+        return _elements_changed(full, masked, own.geometry.label_map, player)
     if isinstance(own.geometry, Spans) and isinstance(full, str):
         start, end = own.geometry.bounds[player].tolist()
         # a masker may tidy the spaces around what it takes out
@@ -324,6 +315,23 @@ def _content_changed(full: Any, masked: Any, own: PartPlayers, player: int) -> s
         kept = rest.startswith(before) and rest.endswith(after) and len(rest) >= len(before) + len(after)
         return "" if kept else f"the text around it changes: {masked!r}"
     return None
+
+
+def _elements_changed(full: Any, masked: Any, label_map: NDArray[np.int32], player: int) -> str | None:
+    """The same for contents whose elements are owned by players: pixels, columns of a row."""
+    if isinstance(full, Mapping) and all(isinstance(value, str | float) for value in full.values()):
+        owners = zip(full, label_map.tolist(), strict=True)
+        changes = [name for name, owner in owners if owner != player and str(masked[name]) != str(full[name])]
+        return f"{', '.join(changes)} outside it change" if changes else ""
+    if not isinstance(full, np.ndarray) or full.shape[: label_map.ndim] != label_map.shape:
+        return None  # its elements are not entries of the content: cells of a spectrogram, nodes and edges of a graph
+    if np.shape(masked) != full.shape:
+        return f"its shape changes from {full.shape} to {np.shape(masked)}"
+    changed = masked != full
+    changed = changed.any(axis=tuple(range(label_map.ndim, changed.ndim)))
+    outside = int((changed & (label_map != player)).sum())
+    what = "pixels" if label_map.ndim == 2 else "elements"
+    return f"{outside} {what} outside it change" if outside else ""
 
 
 def _tokens_changed(shown: Mapping[str, Any], own: PartPlayers, row: int, player: int) -> str | None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from chiasm.core.coalitions import Coalitions
 from chiasm.core.errors import InvalidInput, UnknownName
 from chiasm.core.explanation import Prediction
-from chiasm.core.game import Counts, Fixed, Game, Memory
+from chiasm.core.game import Costs, Counts, Fixed, Game, Memory
 from chiasm.core.sample import Sample
 from chiasm.core.target import Scale, Target
 from chiasm.modalities import modalities
-from chiasm.models.base import Adapter, Prepared
+from chiasm.modalities.base import DrawnMasker, Masker
+from chiasm.models.base import Adapter, Prepared, Values
 
 #: a choice for each part: by name, or a text such as ``"grid:7x7,words"`` in the order of the parts
 PartChoice = Mapping[str, Any] | str | None
@@ -92,6 +97,51 @@ def describe(choice: Any) -> str:
     return choice if isinstance(choice, str) else str(getattr(choice, "name", type(choice).__name__))
 
 
+class MeanValues:
+    """A value function that is the mean of several: of one model under each draw of its maskers.
+
+    Attributes:
+        batch_size: the smallest of theirs.
+        costs: of all of them together.
+        drawn: whether any of their values is drawn by chance.
+    """
+
+    def __init__(self, several: Sequence[Values]) -> None:
+        """Keep them; nothing is computed yet."""
+        self._several = list(several)
+        self.batch_size = min(values.batch_size for values in self._several)
+        one: Costs = getattr(self._several[0], "costs", Costs())
+        n = len(self._several)
+        self.costs = replace(one, encode={part: n * cost for part, cost in one.encode.items()}, cell=n * one.cell)
+        self.drawn = any(getattr(values, "drawn", False) for values in self._several)
+
+    def __call__(self, coalitions: Coalitions) -> NDArray[np.float64]:
+        """``bool[batch, players]`` → ``float64[batch]``."""
+        return np.asarray(np.mean([values(coalitions) for values in self._several], axis=0), np.float64)
+
+    def afterwards(self) -> list[str]:
+        """What has become known to any of them, once."""
+        told = [note for values in self._several for note in getattr(values, "afterwards", list)()]
+        return list(dict.fromkeys(told))
+
+
+def _draws(maskers: Mapping[str, Masker]) -> list[dict[str, Masker]]:
+    """The maskers of all parts for each draw; once the maskers themselves where none is drawn.
+
+    Raises:
+        InvalidInput: two parts are drawn in different numbers of ways.
+    """
+    counts = {part: masker.draws for part, masker in maskers.items() if isinstance(masker, DrawnMasker)}
+    several = {count for count in counts.values() if count > 1}
+    if len(several) > 1:
+        told = ", ".join(f"{part!r} has {n}" for part, n in counts.items())
+        raise InvalidInput(f"Draw k of one part goes with draw k of the others, and {told} draws; give all as many.")
+    return [
+        {part: masker.draw(min(k, counts[part] - 1)) if part in counts else masker for part, masker in maskers.items()}  # type: ignore[union-attr]
+        for k in range(max(several, default=1))
+    ]
+
+
 def make_game(
     model: Adapter,
     sample: Sample,
@@ -133,7 +183,8 @@ def make_game(
         default = model.default_maskers.get(part.kind, modality.default_masker)
         hidden_by[name] = modality.masker(chosen.get(name, default))
         segmenters.setdefault(name, modality.default_segmenter)
-    values = model.values(prepared, cut, hidden_by, resolved, batch_size)
+    asked = [model.values(prepared, cut, each, resolved, batch_size) for each in _draws(hidden_by)]
+    values = asked[0] if len(asked) == 1 else MeanValues(asked)
     # a difference of probabilities is none, and a share of samples may be 0 or 1, which has no logit
     plain = resolved.against is not None or getattr(values, "drawn", False)
     scale: Scale = "value" if plain else resolved.scale
