@@ -71,6 +71,15 @@ def test_status_and_resume(finished):
     assert Benchmark.open(folder / "run").scores.equals(before)
 
 
+def test_two_workers_give_a_real_models_very_numbers(finished, tmp_path):
+    folder, _ = finished
+    result = chiasm("run", folder / "mine.yaml", "--workers", 2, "--out", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    keys = ["sample", "explainer", "seed", "metric"]
+    one, two = (Benchmark.open(path).scores.set_index(keys)["value"] for path in (folder / "run", tmp_path / "run"))
+    pd.testing.assert_series_equal(one.sort_index(), two.sort_index(), rtol=0, atol=0)
+
+
 def test_means_of_what_is_shared(finished, tmp_path):
     """One explainer failed on both samples, so that all share none."""
     folder, _ = finished
