@@ -292,7 +292,7 @@ def _alone(case: _Case, part: str, name: str) -> Check:
     else:
         if not _same(shown[0], case.prepared.contents[part]):
             return _failed(name, f"With all players present, masker {masker.name!r} still changes the content.")
-        found = [_content_changed(shown[0], shown[row], own, player) for row, player in enumerate(tried, start=1)]
+        found = [content_changed(shown[0], shown[row], own, player) for row, player in enumerate(tried, start=1)]
     wrong = [(own.labels[player], problem) for player, problem in zip(tried, found, strict=True) if problem]
     if None in found:
         return Check(name, None, f"Players of part {part!r} have no geometry to check against.")
@@ -304,7 +304,7 @@ def _alone(case: _Case, part: str, name: str) -> Check:
     )
 
 
-def _content_changed(full: Any, masked: Any, own: PartPlayers, player: int) -> str | None:
+def content_changed(full: Any, masked: Any, own: PartPlayers, player: int) -> str | None:
     """What is wrong with a content in which one player is hidden: empty if nothing, ``None`` if it cannot be told."""
     if isinstance(own.geometry, Regions):
         return _elements_changed(full, masked, own.geometry.label_map, player)
