@@ -39,6 +39,7 @@ class Renderer(Protocol):
 
 #: kind of modality → `Renderer`
 renderers: Registry[Renderer] = Registry("renderer", "chiasm.renderers")
+renderers.register("tabular", "chiasm.view.renderers_row:draw")
 
 
 def draw_part(part: PartPlayers, marks: Sequence[Mark]) -> str | None:
