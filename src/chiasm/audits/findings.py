@@ -46,6 +46,9 @@ def findings(summary: Summary, changes: Sequence[Change], models: Sequence[str])
     return sorted(found, key=lambda finding: -finding.weight)
 
 
+_NOTHING: Final = 1e-9
+
+
 def told(estimate: Estimate, unit: Unit, *, signed: bool = False) -> str:
     """A figure with its interval, e.g. ``4 % [2, 7]``."""
     share = unit in {"share", "difference of shares"}
@@ -53,6 +56,7 @@ def told(estimate: Estimate, unit: Unit, *, signed: bool = False) -> str:
     sign = "+" if signed else ""
 
     def one(value: float, sign: str = "") -> str:
+        value = value if abs(value) > _NOTHING else 0.0  # what rounding leaves
         return f"{factor * value:{sign}.0f}" if share and abs(value) >= 0.01 else f"{factor * value:{sign}.2g}"
 
     return f"{one(estimate.value, sign)}{end} [{one(estimate.low, sign)}, {one(estimate.high, sign)}]"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from chiasm.cli.explain import BaseUrl, Device, Dtype, Remote
+from chiasm.cli.parsing import parse_options
 from chiasm.core.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -32,6 +34,14 @@ FailIf = Annotated[
 Folder = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="Where records are kept; the same folder goes on. Default: none.")
 ]
+Options = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        metavar="NAME=VALUE",
+        help="Of the data set, e.g. folder=COPY or language=0.8; repeatable.",
+    ),
+]
 Out = Annotated[list[Path] | None, typer.Option("--out", "-o", metavar="FILE", help=".html, .json or .md; repeatable.")]
 
 
@@ -42,6 +52,7 @@ def audit(
     against: Annotated[str | None, typer.Option(help="Another model, compared on the same samples.")] = None,
     n: Annotated[int | None, typer.Option("--samples", "-n", min=1, help="The first N samples.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of a generated data set, of estimators and draws.")] = 0,
+    option: Options = None,
     players: Annotated[str | None, typer.Option(help="As for chiasm explain, e.g. grid:4x4,words.")] = None,
     masker: Annotated[str | None, typer.Option(help="As for chiasm explain, e.g. image=blur:8.")] = None,
     budget: Annotated[int, typer.Option(min=0, help="Values a sample for pairs of units; 0: whole parts alone.")] = 0,
@@ -51,6 +62,10 @@ def audit(
     fail_if: FailIf = None,
     folder: Folder = None,
     workers: Annotated[int, typer.Option("--workers", "-w", min=1, help="Processes.")] = 1,
+    device: Device = None,
+    dtype: Dtype = None,
+    base_url: BaseUrl = None,
+    remote: Remote = None,
     out: Out = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no table.")] = False,
 ) -> None:
@@ -67,6 +82,8 @@ def audit(
 
     limits = [Limit.parse(text) for text in fail_if or ()]
     _check_out(out or ())
+    served = {"base_url": base_url, **parse_options(remote, {}, "--remote")}
+    model_options = _model_options([model, *([] if against is None else [against])], served, device, dtype)
     plan = Plan(players=players, maskers=masker, method=method, budget=budget, backgrounds=backgrounds, seed=seed)
     with tempfile.TemporaryDirectory() as scratch, Bar(quiet=quiet) as bar:
         found = run(
@@ -75,6 +92,8 @@ def audit(
             against=against,
             n=n,
             data_seed=_seed_of(data, seed),
+            data_options=parse_options(option, {}),
+            model_options=model_options,
             plan=plan,
             folder=folder or Path(scratch) / "audit",
             by=None if by is None else [name.strip() for name in by.split(",") if name.strip()],
@@ -89,6 +108,24 @@ def audit(
     for path in written:
         typer.echo(str(path))
     _judge(found, limits)
+
+
+def _model_options(
+    models: Sequence[str], served: dict[str, Any], device: str | None, dtype: str | None
+) -> dict[str, Any]:
+    """Arguments of `chiasm.load` that the options name.
+
+    Raises:
+        InvalidInput: options of a server for a model that is none, or of weights for one that is behind a server.
+    """
+    given = {name: value for name, value in served.items() if value is not None}
+    local = {name: value for name, value in (("device", device), ("dtype", dtype)) if value is not None}
+    for name in models:
+        remote = name.startswith("openai:")
+        if wrong := local if remote else given:
+            which = "is behind a server" if remote else "is no model behind an API (openai:NAME)"
+            raise InvalidInput(f"{name!r} {which}; leave {', '.join(wrong)} out.")
+    return given | local
 
 
 def _check_out(paths: Sequence[Path]) -> None:

@@ -151,6 +151,13 @@ def test_the_command_fails_where_a_condition_holds(tmp_path):
     assert result.exit_code == 3
     assert "FAIL: image_reliance<0.2" in result.stderr
     assert "hardly uses the image" in (tmp_path / "a.md").read_text()
+    for options, says in (
+        (["-m", "zoo:prior-shortcut", "--base-url", "http://x/v1"], "is no model behind an API"),
+        (["-m", "openai:x", "--device", "cpu"], "'openai:x' is behind a server; leave device out"),
+    ):
+        refused = RUNNER.invoke(app, ["audit", "-d", "zoo:prior", *options], env={"COLUMNS": "200"})
+        assert refused.exit_code == 2
+        assert says in refused.output
     wrong = RUNNER.invoke(app, ["audit", "-m", "m", "-d", "d", "-o", "a.pdf"], env={"COLUMNS": "200"})
     assert "must end in .html, .json, .md" in wrong.stderr
 
