@@ -18,7 +18,9 @@ _SIDE = 224
 
 
 def doctor(
-    model: Annotated[str, typer.Argument(help="zoo:NAME, a folder, or an id on the Hugging Face hub.")],
+    model: Annotated[
+        str, typer.Argument(help="zoo:NAME, a folder, an id on the Hugging Face hub, or python:FILE.py:NAME.")
+    ],
     *,
     image: Annotated[list[str] | None, typer.Option("--image", "-i", metavar="FILE", help="A picture.")] = None,
     text: Annotated[list[str] | None, typer.Option("--text", "-t", metavar="TEXT", help="A question.")] = None,

@@ -16,7 +16,12 @@ _INPUT, _TARGET, _METHOD, _RUN = "What goes in", "What is explained", "How", "Ru
 
 Model = Annotated[
     str | None,
-    typer.Option("--model", "-m", help="zoo:NAME, a folder, or an id on the Hugging Face hub.", rich_help_panel=_INPUT),
+    typer.Option(
+        "--model",
+        "-m",
+        help="zoo:NAME, a folder, an id on the Hugging Face hub, or python:FILE.py:NAME.",
+        rich_help_panel=_INPUT,
+    ),
 ]
 Images = Annotated[
     list[str] | None,

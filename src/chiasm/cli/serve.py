@@ -8,7 +8,9 @@ import typer
 
 
 def serve(
-    model: Annotated[str, typer.Argument(help="zoo:NAME, a folder, or an id on the Hugging Face hub.")],
+    model: Annotated[
+        str, typer.Argument(help="zoo:NAME, a folder, an id on the Hugging Face hub, or python:FILE.py:NAME.")
+    ],
     *,
     port: Annotated[int, typer.Option(help="Port to listen at.")] = 8000,
     host: Annotated[str, typer.Option(help="Address to listen at; this machine alone by default.")] = "127.0.0.1",

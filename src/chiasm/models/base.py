@@ -107,7 +107,7 @@ class Adapter(ABC):
     family: str = field(default="", init=False)
     capabilities: frozenset[str] = field(default=frozenset({"values"}), init=False)
     kinds: tuple[str, ...] = field(default=(), init=False)
-    default_maskers: dict[str, str] = field(default_factory=dict, init=False)
+    default_maskers: dict[str, Any] = field(default_factory=dict, init=False)
     default_target: Target = field(default_factory=Target, init=False)
 
     @property

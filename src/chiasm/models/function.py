@@ -122,7 +122,8 @@ class FunctionModel(Adapter):
         kinds: the kinds of parts that it takes, each needed at least once; ``None`` for any.
         name: for tables and files; by default the function's own.
         batch: see ``f``.
-        default_maskers: kind of part → masker; kinds left out get their modality's own default.
+        default_maskers: kind of part → masker, by name or as an object (such as a `Background` of rows); kinds left out
+            get their modality's own default.
         fingerprint: a text that changes whenever the function's values may. By default a hash of the function's
             source, or of its qualified name where there is no source. That is weak: it does not see closures,
             global variables or weights, so give one if results are kept and compared.
@@ -139,7 +140,7 @@ class FunctionModel(Adapter):
         *,
         name: str | None = None,
         batch: bool = True,
-        default_maskers: Mapping[str, str] | None = None,
+        default_maskers: Mapping[str, Any] | None = None,
         fingerprint: str | None = None,
     ) -> None:
         """Keep the function; it is not called yet."""

@@ -1,4 +1,4 @@
-"""Models by name: a folder, an id on the Hugging Face hub, or ``zoo:NAME``."""
+"""Models by name: a folder, an id on the Hugging Face hub, ``zoo:NAME``, or a function of a Python file."""
 
 from __future__ import annotations
 
@@ -30,14 +30,16 @@ models.register("vilt", "chiasm.models.fusion:ViltAdapter", "ViLT question answe
 models.register("blip", "chiasm.models.fusion:BlipAdapter", "BLIP question answering", family="fusion encoder")
 
 
-_GIVE: Final = "give 'zoo:NAME', a folder, or an id on the Hugging Face hub"
+_GIVE: Final = "give 'zoo:NAME', a folder, an id on the Hugging Face hub, or 'python:FILE.py:NAME'"
 
 
 def load(name: str | Path, **options: Any) -> Adapter:
     """A model, ready to be explained.
 
     Args:
-        name: ``"zoo:llava-shapes"``, a folder written by ``save_pretrained``, or an id on the Hugging Face hub.
+        name: ``"zoo:llava-shapes"``, a folder written by ``save_pretrained``, an id on the Hugging Face hub,
+            ``"python:FILE.py:NAME"`` (a function or `chiasm.FunctionModel` that a file makes; the file is run), or
+            ``"openai:NAME"`` (a model behind an API).
         **options: for every model ``device`` (``"cpu"``, ``"cuda"`` …; a GPU if there is one, by default) and ``dtype``
             (``"float32"``, ``"bfloat16"``, ``"float16"``, ``"auto"``; float32 on a CPU and auto on a GPU, by default);
             further ones as the adapter takes them, e.g. ``max_new_tokens`` for decoders.
@@ -55,6 +57,10 @@ def load(name: str | Path, **options: Any) -> Adapter:
         from chiasm.models.remote.adapter import RemoteAdapter
 
         return RemoteAdapter(given, **options)
+    if given.startswith("python:"):
+        from chiasm.models.python_file import load_python
+
+        return load_python(given, **options)
     path = _place(given)
     from chiasm.models import compat
 
