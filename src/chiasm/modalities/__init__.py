@@ -11,3 +11,7 @@ modalities.register("text", "chiasm.modalities.text:TEXT", "text: tokens, words,
 modalities.register(
     "tabular", "chiasm.modalities.tabular:TABULAR", "rows of tables: columns, one-hot families, groups; backgrounds"
 )
+modalities.register("audio", "chiasm.modalities.audio:AUDIO", "sounds: segments, seconds, spectrogram cells, words")
+modalities.register(
+    "graph", "chiasm.modalities.graph:GRAPH", "graphs: nodes, edges, components, communities, subgraphs"
+)

@@ -11,6 +11,7 @@ import pytest
 from chiasm.core.errors import InvalidInput, UnknownName
 from chiasm.core.players import PartPlayers, Regions
 from chiasm.modalities import modalities
+from chiasm.modalities.audio import AnotherSound, WordSpans
 from chiasm.modalities.image import AnotherImage, Boxes
 from chiasm.modalities.tabular import AnotherRow, Background, Groups
 from chiasm.modalities.text import CharSpans
@@ -19,6 +20,10 @@ from chiasm.testing import ConformanceError, check_modality
 
 def picture(height=20, width=24):
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def sound(samples=6000, seed=0):
+    return np.random.default_rng(seed).uniform(-0.9, 0.9, samples).astype(np.float32)
 
 
 ROW = {"age": 31.0, "job_nurse": 1.0, "job_cook": 0.0, "city": "Oslo"}
@@ -62,6 +67,13 @@ SOUND: dict[str, dict[str, Any]] = {
             Background(TABLE).conditional(2),
         ],
         "truth": [[0, 3], np.array([True, False, False, True])],
+    },
+    "audio": {
+        "examples": [sound(), (sound(3000), 8000)],
+        "wrong": [np.zeros(0), "nothing.wav", 3, np.array([np.nan])],
+        "segmenters": ["segments:5", "seconds:0.1", "cells:3x4", WordSpans(["a", "b"], [[0.0, 0.1], [0.2, 0.3]])],
+        "maskers": ["silence", "noise:1", "mean:1", AnotherSound(sound(50, 1))],
+        "truth": [[[0.0, 0.1]]],
     },
 }
 
