@@ -12,6 +12,7 @@ from chiasm.core.errors import InvalidInput, UnknownName
 from chiasm.core.players import PartPlayers, Regions
 from chiasm.modalities import modalities
 from chiasm.modalities.audio import AnotherSound, WordSpans
+from chiasm.modalities.graph import Subgraphs
 from chiasm.modalities.image import AnotherImage, Boxes
 from chiasm.modalities.tabular import AnotherRow, Background, Groups
 from chiasm.modalities.text import CharSpans
@@ -28,6 +29,12 @@ def sound(samples=6000, seed=0):
 
 ROW = {"age": 31.0, "job_nurse": 1.0, "job_cook": 0.0, "city": "Oslo"}
 TABLE = {"age": [20, 40, 60], "job_nurse": [1, 0, 0], "job_cook": [0, 1, 1], "city": ["Rome", "Rome", "Bonn"]}
+
+GRAPH = {
+    "nodes": [{"id": "a", "x": 1.0}, {"id": "b", "x": 2.0}, {"id": "c", "x": 5.0}, {"id": "d", "x": None}],
+    "edges": [["a", "b"], ["b", "c", 2.0], ["c", "d"], ["d", "a"]],
+    "directed": True,
+}
 
 #: kind → arguments of the check
 SOUND: dict[str, dict[str, Any]] = {
@@ -67,6 +74,13 @@ SOUND: dict[str, dict[str, Any]] = {
             Background(TABLE).conditional(2),
         ],
         "truth": [[0, 3], np.array([True, False, False, True])],
+    },
+    "graph": {
+        "examples": [GRAPH, [("a", "b"), ("b", "c", 2.0)], "a-b,b-c,d-e"],
+        "wrong": [{}, {"a": 1}, [1], "what is this", 3, "nothing.json"],
+        "segmenters": ["nodes", "edges", "components", "communities", Subgraphs({"one": ["a", "b"]})],
+        "maskers": ["isolate", "isolate:zero"],
+        "truth": [[0, 3], np.array([True] * 4 + [False] * 4)],
     },
     "audio": {
         "examples": [sound(), (sound(3000), 8000)],
