@@ -16,13 +16,13 @@ SOURCE = Path(chiasm.__file__).parent
 
 #: the rooms that everything above the metrics may use
 BELOW = {"core", "statistics", "modalities", "estimators", "view", "zoo", "models", "explainers", "metrics"}
-#: room → rooms it may import from (core → modalities, estimators, runs, statistics, view, zoo → models → explainers,
+#: room → rooms it may import from (core → modalities, estimators, runs, statistics → view, zoo → models → explainers,
 #: zoo above, serve → metrics → audits, bench → cli)
 ALLOWED = {
     "core": set(),
     "modalities": {"core"},
     "estimators": {"core"},
-    "view": {"core"},
+    "view": {"core", "modalities"},
     "zoo": {"core", "modalities"},
     "zoo above": {"core", "modalities", "zoo", "models"},
     "models": {"core", "modalities", "zoo"},

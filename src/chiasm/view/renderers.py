@@ -40,6 +40,8 @@ class Renderer(Protocol):
 #: kind of modality → `Renderer`
 renderers: Registry[Renderer] = Registry("renderer", "chiasm.renderers")
 renderers.register("tabular", "chiasm.view.renderers_row:draw")
+renderers.register("graph", "chiasm.view.renderers_graph:draw")
+renderers.register("audio", "chiasm.view.renderers_sound:draw")
 
 
 def draw_part(part: PartPlayers, marks: Sequence[Mark]) -> str | None:
