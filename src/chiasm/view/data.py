@@ -16,6 +16,8 @@ from chiasm.view.pairs import pair_scale
 
 #: significant digits of the numbers given to the script; what is written on the page has three at most
 DIGITS = 4
+#: interactions smaller than this share of the largest are what sums of floating-point numbers leave of a zero
+NOTHING = 1e-12
 
 
 def page_data(explanations: dict[str, Explanation], scales: dict[str, Scale]) -> dict[str, Any]:
@@ -53,8 +55,8 @@ def _method(explanation: Explanation, scale: Scale) -> dict[str, Any]:
 
 def _block(explanation: Explanation, parts: tuple[str, str]) -> dict[str, Any]:
     values = explanation.interactions[parts]
+    values = np.where(np.abs(values) <= NOTHING * pair_scale(explanation).limit, 0.0, values)
     if parts[0] == parts[1]:
-        values = values.copy()
         np.fill_diagonal(values, np.nan)
     known = explanation.pair_errors is not None and not findings.is_exact(explanation)
     errors = explanation.interaction_errors[parts] if known else None
