@@ -1,4 +1,4 @@
-"""A file written by an earlier version is read for ever. `explanation-1.0.json` and `.npz` are never written again."""
+"""A file written by an earlier version is read for ever. Its files here are never written again."""
 
 from __future__ import annotations
 
@@ -24,3 +24,19 @@ def test_format_1_0():
     assert e.contributions == {("picture",): 0.5, ("words",): 0.25, ("picture", "words"): 0.25}
     assert e.prediction.alternatives == (("no", 0.25),)
     assert e.provenance.maskers == {"picture": "mean", "words": "delete"}
+
+
+def test_format_1_2():
+    """Contents that are mappings, and owners of elements of one and three dimensions; never written again either."""
+    e = Explanation.load(HERE / "explanation-1.2.json")
+    row = e.players["tabular"].content
+    assert np.isnan(row.pop("kg"))
+    assert row == {"age": 31.5, "city": "Malmö"}
+    assert e.players["tabular"].geometry.label_map.tolist() == [0, 1, 1]
+    graph = e.players["graph"].content
+    assert list(graph) == ["names", "features", "feature_names", "edges", "weights", "directed"]
+    assert (graph["names"], graph["directed"], graph["edges"].tolist()) == (["a", "b"], True, [[0, 1]])
+    np.testing.assert_array_equal(graph["features"], [[1.0], [np.nan]])
+    assert e.players["clip"].content.shape == (2, 2, 2, 3)
+    assert e.players["clip"].geometry.label_map[:, 0, 0].tolist() == [0, 1]
+    assert e.single.tolist() == [0.5, -0.25, 1.0, 0.0, 2.0]
