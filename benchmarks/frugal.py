@@ -131,7 +131,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--n", type=int, default=3, help="samples of each model")
     parser.add_argument("--seed", type=int, default=7000)
     parser.add_argument("--budget", type=int, default=250)
-    parser.add_argument("--methods", nargs="+", default=["gp", "gp-coarse"])
+    parser.add_argument("--methods", nargs="+", default=["gp"])
     parser.add_argument("--references", type=Path, required=True)
     parser.add_argument("--known", action="store_true", help="only samples whose reference is there already")
     options = parser.parse_args(arguments)

@@ -19,11 +19,6 @@ estimators.register(
     "Gaussian-process surrogate that chooses its coalitions; with standard errors",
 )
 estimators.register(
-    "gp-coarse",
-    "chiasm.estimators.gp_coarse:GP_COARSE",
-    "gp that takes blocks of neighbours whole and splits those that matter; for few values of many players",
-)
-estimators.register(
     "crossed",
     "chiasm.estimators.crossed:CROSSED",
     "Gaussian-process surrogate on a grid: each mask of a part with each of the other; for dual encoders",

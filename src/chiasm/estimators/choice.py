@@ -141,7 +141,7 @@ def allowed_values(game: Game, method: str, limit: Budget | None, seed: int) -> 
         return _values_for(limit.passes, game, method)
     seconds = limit.seconds or 0.0
     found = values_within(game, seconds, seed)
-    if method in ("auto", "gp", "gp-coarse") and game.n > np.log2(found):
+    if method in ("auto", "gp") and game.n > np.log2(found):
         found = min(found, max(_GP_VALUES_IN_A_SECOND * seconds ** (1 / 3), enough_for_gp(game.n)), MOST_VALUES)
     return max(1, min(int(found), int(2 ** min(game.n, 30))))
 

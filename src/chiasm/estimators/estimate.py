@@ -159,9 +159,9 @@ def explain_game(
 
 def _shortcomings(game: Game, name: str, found: Estimate, budget: int) -> Iterator[str]:
     """What to know of an estimate that had too few values."""
-    if name in ("gp", "gp-coarse") and budget < enough_for_gp(game.n):
+    if name == "gp" and budget < enough_for_gp(game.n):
         least = enough_for_gp(game.n)
-        yield f"with fewer than {least:,} values for {game.n} players the standard errors of {name} are too small"
+        yield f"with fewer than {least:,} values for {game.n} players the standard errors of gp are too small"
     values, _ = across(found, game.players)  # some estimators look at no others
     unmet = int(np.isnan(values).sum())
     if unmet:

@@ -84,37 +84,21 @@ class GaussianProcess:
             BudgetTooSmall: fewer than n + 2 values.
         """
         check_index(self, index)
-        if can_enumerate(game, budget):
+        n = game.n
+        if n <= MOST_ENUMERATED and 2**n <= budget + game.counts.computed and missing(game) <= budget:
             return EXACT.run(game, index, budget, seed)
-        check_budget(self.name, game, budget)
-        return Run(game, index, budget, seed).estimates()
-
-
-def can_enumerate(game: Game, budget: int) -> bool:
-    """Whether the budget, and what is remembered, buys all values that there are."""
-    n = game.n
-    return n <= MOST_ENUMERATED and 2**n <= budget + game.counts.computed and missing(game) <= budget
-
-
-def check_budget(name: str, game: Game, budget: int) -> None:
-    """Refuse what a surrogate cannot be made of.
-
-    Raises:
-        InvalidInput: more than 8,192 values.
-        BudgetTooSmall: fewer than n + 2 values.
-    """
-    n = game.n
-    needed = min(n + 2, 2**n) - (2 - new_among(game, ends(n)))
-    if budget < needed:
-        raise BudgetTooSmall(
-            f"The estimator {name!r} needs at least {needed} new values of the game for {n} players; "
-            f"the budget allows {budget}."
-        )
-    if budget > MOST_VALUES:
-        raise InvalidInput(
-            f"The estimator {name!r} takes at most {MOST_VALUES:,} values, as its time grows with their cube; the "
-            f"budget is {budget:,}. Lower it or use 'kernelshap-iq' or 'permutation'."
-        )
+        needed = min(n + 2, 2**n) - (2 - new_among(game, ends(n)))
+        if budget < needed:
+            raise BudgetTooSmall(
+                f"The estimator 'gp' needs at least {needed} new values of the game for {n} players; "
+                f"the budget allows {budget}."
+            )
+        if budget > MOST_VALUES:
+            raise InvalidInput(
+                f"The estimator 'gp' takes at most {MOST_VALUES:,} values, as its time grows with their cube; the "
+                f"budget is {budget:,}. Lower it or use 'kernelshap-iq' or 'permutation'."
+            )
+        return _Run(game, index, budget, seed).estimates()
 
 
 class _Surrogate:
@@ -162,7 +146,7 @@ def inflation(posterior: Posterior) -> float:
     return own * float(np.sqrt(1.0 + _WORTH / len(posterior.z)))
 
 
-class Run:
+class _Run:
     """One run: what is known so far, and the next batch."""
 
     def __init__(self, game: Game, index: Index, budget: int, seed: int) -> None:
@@ -172,20 +156,10 @@ class Run:
         self.chooser = Chooser(wanted_pairs(game.players))
         free = _remembered_corners(game)
         first = min(budget, max(int(budget * _FIRST), _LEAST_FIRST))
-        design = np.concatenate([self.design(first), free])
+        design = np.concatenate([first_design(game.n, first, self.rng), free])
         self.coalitions = design[distinct(design)[0]]
         self.values = game(self.coalitions)
         self.total = min(budget + len(free), 2**game.n)
-
-    def design(self, count: int) -> Coalitions:
-        """The first coalitions, at most so many."""
-        return first_design(self.game.n, count, self.rng)
-
-    def among(self, estimate: Estimate, count: int) -> Coalitions:
-        """Coalitions that were not seen, which the next are chosen among, given what is estimated so far."""
-        del estimate
-        seen = set(keys(self.coalitions))
-        return candidates(self.game.n, self.surrogate.measure, seen, count, self.rng)
 
     def estimates(self) -> Iterator[Estimate]:
         """The estimate after each batch."""
@@ -194,11 +168,11 @@ class Run:
             count = min(step, self.total - len(self.values))
             variances = self.game.variances(self.coalitions)
             reader = self.surrogate.reader(self.coalitions, self.values, variances, last=count <= 0)
-            estimate = self.surrogate.estimate(reader)
-            yield estimate
+            yield self.surrogate.estimate(reader)
             if count <= 0:
                 return
-            among = self.among(estimate, max(CANDIDATES, 2 * count))
+            seen = set(keys(self.coalitions))
+            among = candidates(self.game.n, self.surrogate.measure, seen, max(CANDIDATES, 2 * count), self.rng)
             batch = self.chooser.batch(reader, among, count, self.rng)
             self.coalitions = np.concatenate([self.coalitions, batch])
             self.values = np.concatenate([self.values, self.game(batch)])

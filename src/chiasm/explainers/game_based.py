@@ -20,7 +20,6 @@ _SOURCES = {
     "exact": "Grabisch & Roubens 1999, by enumeration",
     "permutation": "Castro, Gómez & Tejada 2009; circular orders: ours",
     "gp": "Gaussian-process surrogate, ours",
-    "gp-coarse": "the same from blocks of neighbours to players, ours",
     "crossed": "Gaussian-process surrogate on a grid of masks, ours",
     "crossed-sampling": "covariances on grids of masks, ours",
     "kernelshap-iq": "Fumagalli et al. 2024, by shapiq",
