@@ -44,7 +44,7 @@ trees.fit(np.hstack([table, words.transform(notes).toarray()]), progression)
 
 def predicted(samples: list[dict]) -> np.ndarray:
     """Progression after a year, for samples with a row and a note; absent columns and words are hidden already."""
-    rows = np.array([list(sample["tabular"].values()) for sample in samples])
+    rows = np.array([[sample["tabular"][name] for name in table] for sample in samples])
     return trees.predict(np.hstack([rows, words.transform([sample["text"] for sample in samples]).toarray()]))
 
 
