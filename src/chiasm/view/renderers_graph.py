@@ -12,14 +12,14 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from chiasm.core.players import PartPlayers, Regions
-from chiasm.view.numerals import count, shorten
+from chiasm.view.numerals import MINUS, count, shorten
 from chiasm.view.panels import Mark
 
 #: more nodes make no drawing that can be read
 _MOST: Final = 150
 #: of the drawing, in the page's units of pictures (the numbers on a picture are placed in these)
 _WIDTH, _HEIGHT, _MARGIN = 1000, 640, 70
-_FEW: Final = 12
+_FEW, _FEATURES = 12, 2
 #: of so many nodes, if they hang together, distances follow the number of edges between them (Kamada & Kawai 1989)
 _APART: Final = 60
 #: half the thickness of the line that shows an edge's value
@@ -74,7 +74,7 @@ def _layout(nodes: int, edges: NDArray[np.int64]) -> NDArray[np.float64]:
     low, high = places.min(axis=0), places.max(axis=0)
     spread = np.where(high > low, high - low, 1.0)
     start = np.array([_MARGIN, _MARGIN + (60 if (edges[:, 0] == edges[:, 1]).any() else 0)])  # loops stand above
-    room = np.array([_WIDTH - _MARGIN, _HEIGHT - _MARGIN - 30]) - start
+    room = np.array([_WIDTH - _MARGIN, _HEIGHT - _MARGIN - 40]) - start
     return np.asarray(np.where(high > low, (places - low) / spread, 0.5) * room + start, np.float64)
 
 
@@ -175,15 +175,23 @@ class _Picture:
         return np.asarray(self.places[self.edges[element - nodes]].mean(axis=0), np.float64)
 
     def names(self) -> Markup:
-        """Names under the nodes."""
-        size = 30 if len(self.places) <= _FEW else 22
-        return Markup("").join(
-            Markup(
-                '<text x="{:.1f}" y="{:.1f}" font-size="{}" text-anchor="middle" pointer-events="none" '
-                'stroke-width="6" style="fill:var(--ink);stroke:var(--ground);paint-order:stroke">{}</text>'
-            ).format(x, y + self.radius + size, size, shorten(str(name), 18))
-            for name, (x, y) in zip(self.graph["names"], self.places.tolist(), strict=True)
-        )
+        """Names under the nodes; of few nodes also their features, if they are few."""
+        few = len(self.places) <= _FEW
+        size = 30 if few else 22
+        found = Markup("")
+        for node, (name, (x, y)) in enumerate(zip(self.graph["names"], self.places.tolist(), strict=True)):
+            lines = [(shorten(str(name), 18), size, "ink")]
+            features = self.graph.get("feature_names", ())
+            if few and 0 < len(features) <= _FEATURES:
+                values = [f"{value:.4g}".replace("-", MINUS) for value in self.graph["features"][node].tolist()]
+                pairs = (f"{shorten(str(what), 10)} {value}" for what, value in zip(features, values, strict=True))
+                lines.append((", ".join(pairs), 22, "soft"))
+            for line, (text, height, colour) in enumerate(lines):
+                found += Markup(
+                    '<text x="{:.1f}" y="{:.1f}" font-size="{}" text-anchor="middle" pointer-events="none" '
+                    'stroke-width="6" style="fill:var(--{});stroke:var(--ground);paint-order:stroke">{}</text>'
+                ).format(x, y + self.radius + size + 26 * line, height, colour, text)
+        return found
 
     def numbers(self) -> Markup:
         """The numbers of the strongest players; the page's script writes them anew."""

@@ -16,6 +16,10 @@ from chiasm.view.panels import MOST_BARS, Mark, strongest_first
 #: columns of one player, and columns of none, that are named; of more their number is told
 _NAMED: Final = 6
 _MISSING: Final = "missing"
+#: column, value, bar, number
+_COLUMNS: Final = Markup(
+    '<colgroup><col style="width:30%"><col style="width:26%"><col><col style="width:6.2em"></colgroup>'
+)
 
 
 def draw(part: PartPlayers, marks: Sequence[Mark]) -> Markup | None:
@@ -28,7 +32,7 @@ def draw(part: PartPlayers, marks: Sequence[Mark]) -> Markup | None:
         own.setdefault(player, []).append(column)
     kept = sorted(strongest_first(np.array([mark.value for mark in marks]))[:MOST_BARS])
     lines = Markup("").join(_line(marks[k], own.get(k, []), row) for k in kept)
-    drawn = Markup('<table class="bars">{}</table>').format(lines)
+    drawn = Markup('<table class="bars">{}{}</table>').format(_COLUMNS, lines)
     if len(kept) < len(marks):
         drawn += Markup('<p class="soft">The {} strongest of {} players, in their order.</p>').format(
             len(kept), len(marks)
@@ -43,23 +47,27 @@ def draw(part: PartPlayers, marks: Sequence[Mark]) -> Markup | None:
 def _line(mark: Mark, columns: list[str], row: Mapping[str, Any]) -> Markup:
     """One player: its label, what its columns hold, its bar and its number."""
     alone = columns == [mark.label]
-    held = _value(row[columns[0]]) if alone else _several(columns, row, Markup("<br>"))
+    label, span = Markup("<bdi>{}</bdi>").format(shorten(mark.label, 90)), "" if alone else Markup(' colspan="2"')
+    if not alone:
+        label += Markup('<br><span class="soft">{}</span>').format(_several(columns, row, Markup(", ")))
     bar = Markup("")
     if mark.known:
         side = "left" if mark.value > 0 else "right"
         bar = Markup('<i style="{}:50%;width:{}%;background:rgb{}"></i>').format(side, mark.width / 2, mark.fill)
     return Markup(
         '<tr data-part="{part}" data-index="{index}"{value} title="{hint}">'
-        '<th scope="row" style="width:30%"><bdi>{label}</bdi></th>'
-        '<td style="width:26%;padding-right:10px;overflow-wrap:anywhere">{held}</td>'
+        '<th scope="row"{span}>{label}</th>{held}'
         '<td><div class="halves{unknown}">{bar}</div></td><td class="number">{number}</td></tr>'
     ).format(
         part=mark.part,
         index=mark.index,
         value=Markup(' data-value="{}"').format(mark.value) if mark.known else "",
         hint=mark.hint,
-        label=shorten(mark.label, 90),
-        held=held,
+        span=span,
+        label=label,
+        held=Markup('<td style="padding-right:10px;overflow-wrap:anywhere">{}</td>').format(_value(row[columns[0]]))
+        if alone
+        else "",
         unknown="" if mark.known else " unknown",
         bar=bar,
         number=mark.number,

@@ -33,8 +33,8 @@ def row_part(label_map, labels, row=ROW):
 
 GRAPH = {
     "names": ["Ann", samples.HOSTILE, "Cas", "Dag"],
-    "features": np.zeros((4, 0)),
-    "feature_names": [],
+    "features": np.full((4, 1), -1.5),
+    "feature_names": ["x"],
     "edges": np.array([[0, 1], [1, 2], [2, 2]]),
     "weights": np.ones(3),
     "directed": False,
@@ -61,7 +61,7 @@ def test_a_row_is_a_table_of_columns_values_and_numbers():
     labels = ["age", "income", "job=nurse", "city", "note", "kg"]
     lines, drawn, panel = body(row_part([0, 1, 2, 2, 3, 4, 5], labels))
     for k, text in enumerate(
-        ["age 63", "income −31.5", "job=nurse job_nurse 1 job_cook 0", "city", "note empty", "kg missing"]
+        ["age 63", "income −31.5", "job=nurse job_nurse 1, job_cook 0", "city", "note empty", "kg missing"]
     ):
         assert lines[k].startswith(text)
         assert lines[k].endswith(panel.marks[k].number)
@@ -122,6 +122,7 @@ def test_a_graph_is_drawn_with_the_nodes_and_edges_of_each_player(owners, labels
     areas = re.search(r'<g class="areas">(.*?)</g>', drawn)[1]
     assert owned(areas) == dict.fromkeys(range(len(labels)), 1)  # the shape of each that has its number
     assert "Cas" in drawn
+    assert "x −1.5" in drawn
     assert "4 nodes, 3 edges" in drawn
     assert "<script" not in drawn
     assert "<img" not in drawn
