@@ -98,9 +98,18 @@ def synonym(content: str, rng: np.random.Generator, strength: float, table: Mapp
     return content
 
 
+def jitter(content: dict[str, float | str], rng: np.random.Generator, strength: float) -> dict[str, float | str]:
+    """Normal noise on the numbers of a row, 1 % of each at strength 1; 0 and 1, which are choices, and texts stay."""
+    return {
+        name: value if isinstance(value, str) or value in (0, 1) else value * (1 + 0.01 * strength * rng.normal())
+        for name, value in content.items()
+    }
+
+
 _KNOWN: dict[str, dict[str, Perturbation]] = {
     "image": {"noise": noise, "shift": shift},
     "text": {"letter case": letter_case, "synonym": synonym},
+    "tabular": {"jitter": jitter},
 }
 
 

@@ -125,6 +125,12 @@ def _checked_rows(rows: int, seed: int) -> None:
         raise InvalidInput(f"The seed is {seed!r}; give a whole number from 0.")
 
 
+def _told(what: str, masker: Marginal | Conditional) -> str:
+    """How a masker stands in the provenance: a seed is said where it is not 0."""
+    name = f"{what}:{masker.rows}:{masker.background.name}"
+    return f"{name} (seed {masker.seed})" if masker.seed else name
+
+
 @dataclass(frozen=True, eq=False)
 class Marginal:
     """Absent columns are those of rows drawn from a background; a value is the model's mean output over them.
@@ -152,7 +158,7 @@ class Marginal:
     def __post_init__(self) -> None:
         """Draw the rows' numbers."""
         _checked_rows(self.rows, self.seed)
-        object.__setattr__(self, "name", self.name or f"marginal:{self.rows}:{self.background.name}")
+        object.__setattr__(self, "name", self.name or _told("marginal", self))
 
     @property
     def draws(self) -> int:
@@ -239,7 +245,7 @@ class Conditional:
     def __post_init__(self) -> None:
         """Check the numbers."""
         _checked_rows(self.rows, self.seed)
-        object.__setattr__(self, "name", self.name or f"conditional:{self.rows}:{self.background.name}")
+        object.__setattr__(self, "name", self.name or _told("conditional", self))
 
     @property
     def draws(self) -> int:

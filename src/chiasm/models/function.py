@@ -108,6 +108,18 @@ def content_masks(prepared: Prepared, players: Players, part: str, masker: Maske
     return PerMask(lambda present: masker.apply(content, own, present))
 
 
+def _remembered(prepared: Prepared, players: Players, part: str, masker: Masker) -> PerMask:
+    """The same, made once for a sample: a part that hides in one way is masked once for all draws of the others."""
+    if prepared.state is None:
+        prepared.state = {}
+    # by identity, and with the things themselves, so that no identity is given away anew
+    _, _, found = prepared.state.setdefault(
+        (part, id(masker), id(players)), (masker, players, content_masks(prepared, players, part, masker))
+    )
+    memory: PerMask = found
+    return memory
+
+
 class FunctionModel(Adapter):
     """Any Python callable as a model.
 
@@ -216,7 +228,7 @@ class FunctionModel(Adapter):
             batch_size = max(1, min(_LARGEST_CALL, _CALL_MEMORY // max(one, 1)))
         elif batch_size < 1:
             raise InvalidInput(f"The batch size is {batch_size}; it must be at least 1.")
-        masks = {part: content_masks(prepared, players, part, maskers[part]) for part in prepared.contents}
+        masks = {part: _remembered(prepared, players, part, maskers[part]) for part in prepared.contents}
         return FunctionValues(self, players, masks, batch_size)
 
     def masked_inputs(

@@ -15,6 +15,7 @@ import chiasm as cx
 from chiasm.core.errors import InvalidInput, MissingCapability, UnknownName
 from chiasm.core.players import PartPlayers, Spans
 from chiasm.modalities.base import Context, DrawnMasker, Placement, TokenMasker
+from chiasm.modalities.perturbations import perturbations
 from chiasm.modalities.tabular import TABULAR, AnotherRow, Background, Conditional, Families, Groups, Marginal
 from chiasm.models.doctor import examine
 
@@ -425,8 +426,32 @@ def test_the_doctor_finds_a_masker_of_rows_that_changes_more():
         cx.explain(model, sample, method="chefer")
 
 
+def test_other_parts_are_masked_once_for_all_draws():
+    masked = []
+
+    class Counting:
+        name = "counting"
+
+        def apply(self, content, players, present):
+            masked.append(len(present))
+            return [content if row.all() else "" for row in present]
+
+    model = cx.FunctionModel(lambda samples: [s["tabular"]["income"] * len(s["text"]) for s in samples])
+    sample = cx.Sample(tabular=ROW, text="one two")
+    both = {"tabular": Background(TABLE), "text": Counting()}
+    cx.explain(model, sample, maskers=both, players={"text": "sentences"}, method="exact")
+    assert sum(masked) == 2
+
+
+def test_small_changes_of_a_row_keep_its_choices():
+    changed = perturbations("tabular")["jitter"](ROW, np.random.default_rng(0), 1.0)
+    assert {name for name in ROW if changed[name] != ROW[name]} == {"age", "income"}
+    assert changed["age"] == pytest.approx(31, rel=0.05)
+
+
 def test_kinds_of_maskers_are_seen_through_their_protocols():
     background = Background(TABLE)
+    assert background.conditional(5, seed=3).name == f"conditional:5:{background.name} (seed 3)"
     assert isinstance(background.marginal(), Marginal)
     assert isinstance(background.conditional(), Conditional)
     assert repr(background) == f"Background({background.name!r})"
