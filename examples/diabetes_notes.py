@@ -17,7 +17,6 @@ from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.feature_extraction.text import CountVectorizer
 
 import chiasm as cx
-from chiasm.modalities.tabular import Background
 
 PLANTED, HEAVY = 80, 26
 
@@ -52,7 +51,7 @@ def predicted(samples: list[dict]) -> np.ndarray:
 model = cx.FunctionModel(
     predicted,
     ["tabular", "text"],
-    default_maskers={"tabular": Background(table)},
+    default_maskers={"tabular": cx.Background(table)},
     fingerprint="diabetes with notes, planted 80 above 26, seed 0",
 )
 

@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "CharSpans": "chiasm.modalities.text",
+    "Background": "chiasm.modalities.tabular_background",
     "Boxes": "chiasm.modalities.image",
     "ChiasmError": "chiasm.core.errors",
     "Explanation": "chiasm.core.explanation",
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from chiasm.metrics.evaluate import evaluate as evaluate
     from chiasm.modalities.image import Boxes as Boxes
     from chiasm.modalities.image import Masks as Masks
+    from chiasm.modalities.tabular_background import Background as Background
     from chiasm.modalities.text import CharSpans as CharSpans
     from chiasm.models.function import FunctionModel as FunctionModel
     from chiasm.models.games import make_game as make_game
