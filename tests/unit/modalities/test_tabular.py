@@ -455,3 +455,22 @@ def test_kinds_of_maskers_are_seen_through_their_protocols():
     assert isinstance(background.marginal(), Marginal)
     assert isinstance(background.conditional(), Conditional)
     assert repr(background) == f"Background({background.name!r})"
+
+
+def test_trees_under_a_marginal_background_have_the_values_of_a_peer():
+    """The interventional values of ``shap`` on scikit-learn's diabetes data, with the same rows as background."""
+    from shap import TreeExplainer
+    from sklearn.datasets import load_diabetes
+    from sklearn.ensemble import GradientBoostingRegressor
+
+    data = load_diabetes(as_frame=True, scaled=False).data.iloc[:, :7]
+    target = load_diabetes().target
+    trees = GradientBoostingRegressor(n_estimators=20, max_depth=3, random_state=0).fit(data.to_numpy(), target)
+    table, row = data.iloc[:25], data.iloc[40]
+
+    def predict(samples):
+        return trees.predict(np.array([list(s["tabular"].values()) for s in samples]))
+
+    e = shapley(predict, row, Background(table).marginal(rows=25))
+    peer = TreeExplainer(trees, table.to_numpy(), feature_perturbation="interventional")
+    np.testing.assert_allclose(e.single, peer.shap_values(row.to_numpy()[None])[0], atol=1e-6)
