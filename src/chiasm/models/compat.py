@@ -125,6 +125,16 @@ def load_image_processor(path: str) -> Any:
         return transformers().AutoImageProcessor.from_pretrained(path, backend="pil", trust_remote_code=False)
 
 
+def load_feature_extractor(path: str) -> Any:
+    """The feature extractor of a checkpoint that hears.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    with readable_errors(path), quiet():
+        return transformers().AutoFeatureExtractor.from_pretrained(path, trust_remote_code=False)
+
+
 def load_tokenizer(path: str) -> Any:
     """The tokenizer of a checkpoint.
 
@@ -193,6 +203,11 @@ def load_processor_settings(path: str) -> dict[str, Any]:
 def core_model(model: Any) -> Any:
     """The module that merges pictures into the text: the model without its head, or the model itself."""
     return model.model if hasattr(getattr(model, "model", None), "get_image_features") else model
+
+
+def core_of(model: Any) -> Any:
+    """The module without its head."""
+    return model.model
 
 
 def accepts(function: Any, name: str) -> bool:

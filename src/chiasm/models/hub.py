@@ -14,6 +14,7 @@ from chiasm.models.base import Adapter
 models: Registry[Any] = Registry("model type", "chiasm.models")
 
 _DECODER = "chiasm.models.decoder:DecoderAdapter"
+_HEARS = "chiasm.models.audio_decoder:AudioDecoderAdapter"
 _DUAL = "chiasm.models.dual_encoder:DualEncoderAdapter"
 models.register("llava", _DECODER, "LLaVA", family="decoder")
 models.register("qwen2_vl", _DECODER, "Qwen2-VL", family="decoder")
@@ -24,6 +25,9 @@ models.register("smolvlm", _DECODER, "SmolVLM", family="decoder")
 models.register("internvl", _DECODER, "InternVL", family="decoder")
 models.register("paligemma", _DECODER, "PaliGemma", family="decoder")
 models.register("blip-2", _DECODER, "BLIP-2 with a decoder-only language model", family="decoder")
+models.register("qwen2_audio", _HEARS, "Qwen2-Audio", family="decoder with audio")
+models.register("qwen2_5_omni", _HEARS, "Qwen2.5-Omni: pictures, sounds and text", family="decoder with audio")
+models.register("qwen2_5_omni_thinker", _HEARS, "the thinker of Qwen2.5-Omni", family="decoder with audio")
 models.register("clip", _DUAL, "CLIP", family="dual encoder")
 models.register("siglip", _DUAL, "SigLIP", family="dual encoder")
 models.register("vilt", "chiasm.models.fusion:ViltAdapter", "ViLT question answering", family="fusion encoder")

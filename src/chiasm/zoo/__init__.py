@@ -35,6 +35,11 @@ datasets.register(
     "chiasm.zoo.data.captions:samples",
     "a true caption, and a false one: attributes changed or swapped, relations flipped",
 )
+datasets.register(
+    "chimes",
+    "chiasm.zoo.data.chimes:samples",
+    "a picture of shapes, a sound of beeps, and a question about one, either or both",
+)
 
 SAMPLES: Final = 200
 """How many samples of a generated data set are drawn unless you say otherwise."""

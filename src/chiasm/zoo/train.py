@@ -27,6 +27,7 @@ MODELS: Final = {
     "prior-shortcut": "prior:shortcut",
     "prior-grounded": "prior:grounded",
     "prior-growth": "prior:growth",
+    "omni-chimes": "omni:plan",
 }
 """Name → ``module:function`` of a recipe in `chiasm.zoo.recipes`; the function takes ``(seed, steps_scale)``."""
 
