@@ -43,8 +43,10 @@ def masker_objects(adapter: Adapter, sample: Sample, maskers: PartChoice) -> dic
     for name, part in sample.parts.items():
         if part.kind in modalities:  # else the adapter says what it takes
             modality = modalities.get(part.kind)
-            default = adapter.default_maskers.get(part.kind, modality.default_masker)
-            chosen[name] = modality.masker(chosen.get(name, default))
+            usual = modality.masker(adapter.default_maskers.get(part.kind, modality.default_masker))
+            given = chosen.get(name, usual.name)
+            # a model's own masker may be an object, of which an explanation in a file has the name alone
+            chosen[name] = usual if given == usual.name else modality.masker(given)
     return chosen
 
 

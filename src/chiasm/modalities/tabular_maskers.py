@@ -89,6 +89,11 @@ def _named(spec: str, name: str, argument: str | None) -> ContentMasker:
         return Fill(spec, AnotherRow(argument).baseline)
     if name in {"mean", "median"}:
         return Fill(spec, partial(Background(argument).averages, median=name == "median"))
+    if re.fullmatch(r"(\d+:)?\d+x\d+-[0-9a-f]{8}( \(seed \d+\))?", argument):
+        raise InvalidInput(
+            f"{spec!r} is what a background that was given as an object is called; give it again, as "
+            f"maskers={{'tabular': Background(table)}} or '{name}:TABLE'."
+        )
     counted = re.fullmatch(r"(\d{1,9}):(.+)", argument)
     rows, path = (int(counted[1]), counted[2]) if counted else (ROWS, argument)
     kind = Marginal if name == "marginal" else Conditional

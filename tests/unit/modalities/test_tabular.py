@@ -426,6 +426,19 @@ def test_the_doctor_finds_a_masker_of_rows_that_changes_more():
         cx.explain(model, sample, method="chefer")
 
 
+def test_explanations_of_a_model_with_a_background_of_its_own_can_be_scored_from_their_file(tmp_path):
+    background = Background(TABLE | {"age": [1.0, 2.0, 3.0, 4.0]})
+    f = lambda samples: [s["tabular"]["age"] * s["tabular"]["income"] for s in samples]  # noqa: E731
+    model = cx.FunctionModel(f, ["tabular"], default_maskers={"tabular": background.conditional(2)})
+    sample = cx.Sample(tabular=ROW)
+    e = cx.Explanation.load(cx.explain(model, sample, method="exact").save(tmp_path / "e.json"))
+    found = cx.evaluate(model, sample, e, metrics=["insertion"])
+    wanted = cx.evaluate(model, sample, e, metrics=["insertion"], maskers={"tabular": background.conditional(2)})
+    assert [row.score.value for row in found.rows] == [row.score.value for row in wanted.rows]
+    with pytest.raises(InvalidInput, match="a background that was given as an object"):
+        cx.evaluate(cx.FunctionModel(f), sample, e, metrics=["insertion"])
+
+
 def test_other_parts_are_masked_once_for_all_draws():
     masked = []
 
