@@ -158,8 +158,8 @@ def _engine(spec: BenchSpec) -> None:
 
 
 def _is_local(load: str) -> bool:
-    """Whether a model is here by its name: of the zoo, or a folder."""
-    return load.startswith(("zoo:", ".", "/", "~")) or Path(load).is_dir()
+    """Whether a model is here by its name: of the zoo, a folder, or in a Python file."""
+    return load.startswith(("zoo:", "python:", ".", "/", "~")) or Path(load).is_dir()
 
 
 def _look_for(load: str) -> None:
@@ -172,6 +172,10 @@ def _look_for(load: str) -> None:
         from chiasm.zoo.catalog import path
 
         path(load)
+    elif load.startswith("python:"):
+        place = load.removeprefix("python:").rpartition(":")[0]
+        if not Path(place).expanduser().is_file():
+            raise InvalidInput(f"there is no file {place!r}; write 'python:FILE.py:NAME'")
     elif _is_local(load) and not Path(load).expanduser().is_dir():
         raise InvalidInput(f"there is no folder {load!r}")
 

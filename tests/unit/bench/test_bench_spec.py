@@ -156,6 +156,14 @@ def test_all_mistakes_are_told_at_once():
     assert "hub id" in found.notes[0]
 
 
+def test_models_of_python_files_are_looked_for(tmp_path):
+    (tmp_path / "mine.py").write_text("def f(samples):\n    return [0.0] * len(samples)\n")
+    models = [{"load": f"python:{tmp_path}/mine.py:f", "name": "mine"}, {"load": "python:nothing.py:f", "name": "none"}]
+    found = validate(BenchSpec.parse({**ZOO, "models": models, "explainers": ["random"]}))
+    assert ["there is no file 'nothing.py'" in problem for problem in found.problems] == [True]
+    assert not any("hub id" in note for note in found.notes)
+
+
 def test_measured_on_a_sample():
     found = validate(BenchSpec.parse({**ZOO, "explainers": ["random", "exclip"]}), measure=True)
     assert 0 < found.seconds["zoo:llava-shapes"] < 60
