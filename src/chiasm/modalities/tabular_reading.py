@@ -162,9 +162,12 @@ def read_table(data: Any) -> Table:
         return dict(_table_file(path, changed))
     if hasattr(data, "iloc") and hasattr(data, "columns"):
         _refuse_twice([str(name) for name in data.columns], "the table")
-        return _checked({str(name): data[name].to_list() for name in data.columns}, len(data.columns))
+        return _checked({str(name): data[name].array for name in data.columns}, len(data.columns))
     if isinstance(data, Mapping):
-        return _checked({str(name): list(values) for name, values in data.items()}, len(data))
+        strange = next((n for n, v in data.items() if isinstance(v, str) or not isinstance(v, Iterable)), None)
+        if strange is not None:
+            raise InvalidInput(f"Column {strange!r} of the table is {data[strange]!r}; give a value for each row.")
+        return _checked({str(name): values for name, values in data.items()}, len(data))
     if isinstance(data, Iterable):
         rows = [read_row(row) for row in data]
         names = list(rows[0]) if rows else []
@@ -217,16 +220,23 @@ def _parquet(path: Path) -> Table:
     return read_table(pd.read_parquet(path))
 
 
-def _checked(columns: Mapping[str, list[Any]], given: int) -> Table:
-    lengths = {len(values) for values in columns.values()}
+def _checked(columns: Mapping[str, Iterable[Any]], given: int) -> Table:
+    read = {name: _column(name, values) for name, values in columns.items()}
+    lengths = {len(values) for values in read.values()}
     if len(columns) != given:
         raise InvalidInput("Two columns of the table have one name; names must differ.")
     if len(lengths) != 1 or not max(lengths):
         raise InvalidInput(f"The table has columns of lengths {sorted(lengths)}; give all the same, at least one row.")
-    return {name: _column(name, values) for name, values in columns.items()}
+    return read
 
 
-def _column(name: str, values: list[Any]) -> NDArray[Any]:
+def _column(name: str, values: Iterable[Any]) -> NDArray[Any]:
+    kind = getattr(getattr(values, "dtype", None), "kind", "")
+    if kind in "biuf" and kind:  # numbers already: a table may have millions of them
+        numbers = np.array(values, np.float64)
+        if np.isinf(numbers).any():
+            raise InvalidInput(f"Column {name!r} of the table has an infinite value; give finite numbers, or NaN.")
+        return numbers
     read = [_value(name, value) for value in values]
     if not any(isinstance(value, str) for value in read):
         return np.array(read, np.float64)

@@ -277,6 +277,11 @@ def test_backgrounds_that_do_not_fit():
         Background([{"a": 1}, {"b": 2}])
     with pytest.raises(InvalidInput, match="lengths"):
         Background({"a": [1], "b": [1, 2]})
+    for scalar in (3, "abc"):
+        with pytest.raises(InvalidInput, match=r"Column 'a' of the table is .*; give a value for each row"):
+            Background({"a": scalar})
+    with pytest.raises(InvalidInput, match="'a' of the table has an infinite value"):
+        Background({"a": np.array([1.0, np.inf])})
     with pytest.raises(InvalidInput, match="The table is a int"):
         Background(3)
     with pytest.raises(InvalidInput, match="are no sets of columns"):
@@ -287,7 +292,8 @@ def test_backgrounds_that_do_not_fit():
 
 def test_backgrounds_are_told_by_their_content(table):
     frame, rows = pd.DataFrame(TABLE), [dict(zip(TABLE, row, strict=True)) for row in zip(*TABLE.values(), strict=True)]
-    made = [Background(table), Background(frame), Background(TABLE), Background(rows)]
+    nullable = frame.convert_dtypes()  # pandas' own types, where a missing value is NA
+    made = [Background(table), Background(frame), Background(TABLE), Background(rows), Background(nullable)]
     assert len({one.fingerprint for one in made}) == 1
     assert Background(TABLE | {"age": [1, 2, 3, 4]}).fingerprint != made[0].fingerprint
     assert (made[0].name, made[2].name) == (table, f"4x6-{made[0].fingerprint[:8]}")
