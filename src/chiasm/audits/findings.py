@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -19,6 +19,8 @@ UNUSED: Final = 0.1
 RELIED: Final = 0.5
 #: p-values, corrected, below which a difference is told
 SURE: Final = 0.05
+#: an AUROC that tells nothing
+HALF: Final = 0.5
 #: examples that a finding names
 EXAMPLES: Final = 20
 
@@ -29,7 +31,7 @@ class Finding:
 
     Attributes:
         sentence: with its numbers.
-        kind: ``"use"``, ``"stratum"``, ``"information"``, ``"words"``, ``"change"``.
+        kind: ``"use"``, ``"stratum"``, ``"information"``, ``"right"``, ``"words"``, ``"change"``.
         weight: by which findings are ordered: size of the effect, less what is uncertain of it.
         samples: names of samples that show it.
     """
@@ -42,7 +44,7 @@ class Finding:
 
 def findings(summary: Summary, changes: Sequence[Change], models: Sequence[str]) -> list[Finding]:
     """All findings, the weightiest first."""
-    found = [*_use(summary), *_together(summary), *_strata(summary), *_changes(changes, models)]
+    found = [*_use(summary), *_together(summary), *_right(summary), *_strata(summary), *_changes(changes, models)]
     return sorted(found, key=lambda finding: -finding.weight)
 
 
@@ -111,6 +113,25 @@ def _together(summary: Summary) -> Iterator[Finding]:
             share = told(one.estimate, "share")
             text = f"Where the {part} has a {sort.replace('_', ' ')}, it carries {share} of the {part}'s synergy."
             yield Finding(text, "words", one.estimate.low / 2)
+
+
+def _right(summary: Summary) -> Iterator[Finding]:
+    """What goes with right answers, and how much of them needs parts to work together."""
+    for one in summary.figures:
+        name, estimate = one.measure.name, one.estimate
+        if name == "emap_gap" and estimate.low > 0:
+            text = f"{told(estimate, 'difference of shares')} of the answers are right only because parts work together"
+            yield Finding(f"{text} (EMAP).", "information", estimate.low)
+        if not name.startswith("right_by_") or estimate.low <= HALF <= estimate.high:
+            continue
+        what = name.removeprefix("right_by_").replace("_", " ")
+        more, share = ("more", estimate) if estimate.value > HALF else ("less", _mirrored(estimate))
+        text = f"A right answer has {more} {what} than a wrong one in {told(share, 'share')} of such pairs."
+        yield Finding(text, "right", share.low - HALF)
+
+
+def _mirrored(estimate: Estimate) -> Estimate:
+    return replace(estimate, value=1 - estimate.value, low=1 - estimate.high, high=1 - estimate.low)
 
 
 def _strata(summary: Summary) -> Iterator[Finding]:

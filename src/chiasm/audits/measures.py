@@ -7,14 +7,16 @@ What a figure says is put in one line with the names of the parts; how sure it i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import combinations
+from dataclasses import dataclass, replace
+from itertools import combinations, permutations
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chiasm.audits.information import Pid, pid
+from chiasm.audits.links import auroc
+from chiasm.audits.mixtures import gather, spread
 from chiasm.audits.parts import interaction_values, intershap, shapley_shares, share_of_interaction
 from chiasm.audits.table import Floats, Table
 from chiasm.statistics.bootstrap import Figure, mean_of, ratio
@@ -51,7 +53,8 @@ class Measure:
 
 def measures(table: Table) -> list[Measure]:
     """All figures that the columns of a table allow, in the order of a report."""
-    return [*_answers(table), *_values(table), *_pairs(table), *_sorts(table), *_information(table)]
+    found = [*_answers(table), *_values(table), *_mixtures(table), *_pairs(table), *_influence(table), *_sorts(table)]
+    return [*found, *_information(table), *_links(table)]
 
 
 def _share(name: str, line: str, values: Floats, source: str = "") -> Measure:
@@ -159,6 +162,72 @@ def _pairs(table: Table) -> Iterator[Measure]:
     for part in table.parts:
         own = np.divide(table.own(part), whole, out=np.full_like(whole, np.nan), where=whole > 0)
         yield _mean(f"{part}_shap", f"share of the {part}'s units in Σ|φ|", own, "share", "MM-SHAP, Parcalabescu 2023")
+
+
+def _mixtures(table: Table) -> Iterator[Measure]:
+    """EMAP: what is left when parts may not work together."""
+    found, source = gather(table.rows), "EMAP, Hessel & Lee 2020"
+    if found is None:
+        return
+    count = len(table.rows)
+    if found.values is not None:
+        rest, whole = (spread(found.rows, one, count) for one in found.unexplained())
+        columns = np.nan_to_num(np.stack([rest, whole], axis=1))
+
+        def share(sums: Floats) -> Floats:
+            return np.asarray(
+                np.divide(sums[..., 0], sums[..., 1], out=np.full(sums.shape[:-1], np.nan), where=sums[..., 1] > 0)
+            )
+
+        line = "share of the value's variance over mixtures that no sum over parts has"
+        yield Measure("emap_interplay", line, columns, share, "share", source, compared=False)
+        return
+    own, additive = found.own(), found.projected()
+    changed = spread(found.rows, (own != additive).astype(np.float64), count)
+    line = "answers that change when parts may not work together (closest sum over parts)"
+    yield replace(_share("emap_changed", line, changed, source), compared=False)
+    if table.right is None:
+        return
+    right = np.full((2, len(found.rows)), np.nan)
+    for k, row in enumerate(found.rows):
+        if (reference := table.rows[row]["reference"]) is not None:
+            right[:, k] = [table.judge(str(one[k]), reference) for one in (own, additive)]
+    line = "right answers of the closest sum over parts"
+    yield replace(_share("emap_accuracy", line, spread(found.rows, right[1], count), source), compared=False)
+    gap = spread(found.rows, right[0] - right[1], count)
+    line = "accuracy that is owed to parts working together"
+    yield replace(_mean("emap_gap", line, gap, "difference of shares", source), compared=False)
+
+
+def _influence(table: Table) -> Iterator[Measure]:
+    """Who bends whose explanation."""
+    held = [row.get("influence") for row in table.rows]
+    if all(one is None for one in held):
+        return
+    for (a, away), (b, bent) in permutations(enumerate(table.parts), 2):
+        excess = np.array([np.nan if one is None else one["l1"][a][b] - one["null"][b] for one in held], np.float64)
+        line = f"change of the explanation of the {bent} when the {away} is away, above that between two seeds"
+        yield _mean(f"{away}_bends_{bent}", line, excess, "difference of shares", "after Granger 1969")
+
+
+def _links(table: Table) -> Iterator[Measure]:
+    """How well what parts give tells right answers from wrong ones."""
+    if table.right is None:
+        return
+    scores: dict[str, tuple[str, Floats]] = {"intershap": ("share of interaction", intershap(table.values))}
+    matrices = interaction_values(table.values)
+    for a, b in combinations(range(len(table.parts)), 2):
+        first, second = table.parts[a], table.parts[b]
+        scores[f"{first}_{second}_interplay"] = (f"interplay of {first} and {second}", 2 * matrices[:, a, b])
+    for part, column in zip(table.parts, shapley_shares(table.values).T, strict=True):
+        scores[f"{part}_share"] = (f"share of the {part}", column)
+    for name in ("positive", "negative"):
+        word = "synergy" if name == "positive" else "suppression"
+        scores[word] = (word, table.column(name))
+    for name, (what, score) in scores.items():
+        if (found := auroc(score, table.right[:, -1])) is not None:
+            line = f"how often a right answer has more {what} than a wrong one (a half: it tells nothing)"
+            yield Measure(f"right_by_{name}", line, *found, "share", "AUROC", compared=False)
 
 
 def _sorts(table: Table) -> Iterator[Measure]:

@@ -27,6 +27,16 @@ def additive_projection(grid: ArrayLike) -> Floats:
     Raises:
         InvalidInput: fewer than two parts, or axes of several lengths.
     """
+    fitted = additive_fit(grid)
+    return np.asarray(fitted[(np.arange(len(fitted)),) * (fitted.ndim - 1)], np.float64)
+
+
+def additive_fit(grid: ArrayLike) -> Floats:
+    """The same at every mixture of parts, ``float64[N, …, N, C]``.
+
+    Raises:
+        InvalidInput: fewer than two parts, or axes of several lengths.
+    """
     values = np.asarray(grid, np.float64)
     parts = values.ndim - 1
     if parts < 2 or len(set(values.shape[:-1])) != 1:
@@ -35,8 +45,9 @@ def additive_projection(grid: ArrayLike) -> Floats:
             f"and a last one for the outputs."
         )
     axes = range(parts)
-    alone = [values.mean(axis=tuple(other for other in axes if other != part)) for part in axes]
-    return np.asarray(np.sum(alone, axis=0) - (parts - 1) * values.mean(axis=tuple(axes)), np.float64)
+    alone = [values.mean(axis=tuple(other for other in axes if other != part), keepdims=True) for part in axes]
+    whole = values.mean(axis=tuple(axes), keepdims=True)
+    return np.asarray(sum(alone) - (parts - 1) * whole, np.float64)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chiasm.audits.mixtures import mixed
 from chiasm.audits.parts import background_table
 from chiasm.core.coalitions import all_coalitions
 from chiasm.core.errors import InvalidInput
@@ -17,6 +18,7 @@ from chiasm.core.sample import Sample
 from chiasm.core.target import Scale, Target
 from chiasm.explainers.explain import explain
 from chiasm.explainers.remembering import masker_objects
+from chiasm.metrics.influence import influence
 from chiasm.modalities import modalities
 from chiasm.modalities.base import Masker, sorts_of
 from chiasm.models.base import Adapter
@@ -37,6 +39,10 @@ class Plan:
         method: estimator of the pairs.
         budget: values of the game for the pairs; 0 for whole parts alone.
         backgrounds: how many other samples absent parts are drawn from, for InterSHAP as published; 0 for none.
+        mixtures: how many samples' parts are mixed with one another, for EMAP; n samples of p parts make n^p
+            mixtures.
+        influence: whether explanations are made anew with each part away (parts + 1 further explanations a sample,
+            each of ``budget`` values).
         lexicon: sorts of words → words, beside those that Chiasm knows.
         seed: of estimator and draws.
     """
@@ -47,8 +53,21 @@ class Plan:
     method: str = "auto"
     budget: int = 0
     backgrounds: int = 0
+    mixtures: int = 0
+    influence: bool = False
     lexicon: Mapping[str, Sequence[str]] | None = None
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be asked.
+
+        Raises:
+            InvalidInput: influence without a budget, or a mixture of one sample.
+        """
+        if self.influence and self.budget < 1:
+            raise InvalidInput("Influence compares explanations: give a budget of values, e.g. 256.")
+        if self.mixtures == 1 or self.mixtures < 0:
+            raise InvalidInput(f"{self.mixtures} samples cannot be mixed; give 2 or more, or 0 for none.")
 
     def target(self, model: Adapter) -> Target:
         """The unresolved target: the model's own answer, on the scale asked for or the one that suits audits."""
@@ -72,9 +91,9 @@ def record(model: Adapter, samples: Sequence[Sample], number: int, plan: Plan) -
         `chiasm.core.coalitions.all_coalitions`. ``answers``: the model's answers to them, or ``None`` for a model
         without answers. ``answer``, ``probability``, ``reference``, ``tags``, ``sizes`` (players of each part).
         ``background``: values as ``values`` but with absent parts drawn from other samples, or ``None``.
-        With a budget: ``positive``, ``negative`` (sums of pair values across parts, the second as a size), ``own``
-        (part → Σ|φ|), ``units`` (part → one list each of sorts, φ, positive and negative pair values) and ``top`` (the
-        strongest pair).
+        ``mixed``: see `chiasm.audits.mixtures.mixed`. With a budget: ``positive``, ``negative`` (sums of pair values
+        across parts, the second as a size), ``own`` (part → Σ|φ|), ``units`` (part → one list each of sorts, φ,
+        positive and negative pair values) and ``top`` (the strongest pair).
 
     Raises:
         ChiasmError: see the message.
@@ -95,9 +114,47 @@ def record(model: Adapter, samples: Sequence[Sample], number: int, plan: Plan) -
         "sizes": {name: len(match.game.players[name]) for name in parts},
         "background": _background(model, samples, number, match, plan) if plan.backgrounds else None,
     }
+    if plan.mixtures:
+        row["mixed"] = mixed(model, samples, number, plan.mixtures, plan.target(model))
     if plan.budget:
-        row |= _of_units(model, sample, hidden_by, plan)
+        row |= _of_units(model, sample, number, hidden_by, plan)
+    if plan.influence and len(parts) > 1:
+        row["influence"] = _influence(model, sample, number, hidden_by, plan)
     return row
+
+
+def _influence(model: Adapter, sample: Sample, number: int, hidden_by: Mapping[str, Masker], plan: Plan) -> Row:
+    """``parts``, ``l1``: how far each part's absence (rows) changes the others' explanations, ``null``: two seeds."""
+    seed = plan.seed + number
+
+    def again(*, fixed: Mapping[Any, bool], seed: int) -> Explanation:
+        return _explain(model, sample, hidden_by, plan, seed=seed, fixed=fixed)
+
+    names = tuple(sample.parts)
+    found = influence(again, names, (seed, seed + 1))
+    return {"parts": list(names), "l1": np.nan_to_num(found.l1).tolist(), "null": found.null_l1.tolist()}
+
+
+def _explain(
+    model: Adapter,
+    sample: Sample,
+    hidden_by: Mapping[str, Masker],
+    plan: Plan,
+    *,
+    seed: int,
+    fixed: Mapping[Any, bool] | None = None,
+) -> Explanation:
+    return explain(
+        model,
+        sample,
+        method=plan.method,
+        players=plan.players,
+        maskers=dict(hidden_by),
+        target=plan.target(model),
+        budget=plan.budget,
+        seed=seed,
+        fixed=fixed,
+    )
 
 
 def _of_parts(match: ModelGame, parts: Sequence[str]) -> NDArray[np.bool_]:
@@ -141,18 +198,13 @@ def _background(model: Adapter, samples: Sequence[Sample], number: int, match: M
     return background_table(value, number, chosen, len(names)).tolist()  # type: ignore[no-any-return]
 
 
-def _of_units(model: Adapter, sample: Sample, hidden_by: Mapping[str, Masker], plan: Plan) -> Row:
-    """Sums of pair values across parts, and what each unit has of them."""
-    found = explain(
-        model,
-        sample,
-        method=plan.method,
-        players=plan.players,
-        maskers=dict(hidden_by),
-        target=plan.target(model),
-        budget=plan.budget,
-        seed=plan.seed,
-    )
+def _of_units(model: Adapter, sample: Sample, number: int, hidden_by: Mapping[str, Masker], plan: Plan) -> Row:
+    """Sums of pair values across parts, and what each unit has of them.
+
+    Every sample has coalitions of its own: pairs that never meet within a small budget count as 0, and were they the
+    same in all samples, the same units would seem to do nothing in any.
+    """
+    found = _explain(model, sample, hidden_by, plan, seed=plan.seed + number)
     across = across_parts(found)
     gain, loss = across.clip(min=0), (-across).clip(min=0)
     units = {

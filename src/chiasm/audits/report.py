@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,13 @@ from chiasm.core.storage import write_atomic
 from chiasm.statistics.bootstrap import Estimate
 
 
-def as_data(audit: Audit) -> dict[str, Any]:
-    """Everything that an audit found, in JSON types; what is not a number is ``None``."""
+def as_data(audit: Audit, pages: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Everything that an audit found, in JSON types; what is not a number is ``None``.
+
+    Args:
+        audit: what was found.
+        pages: name of a sample → address of its page.
+    """
     summary = audit.summary
     return {
         "models": list(audit.models),
@@ -25,6 +30,7 @@ def as_data(audit: Audit) -> dict[str, Any]:
         "samples": len(summary.table.rows),
         "failed": audit.failed.to_dict("records"),
         "parts": list(summary.table.parts),
+        "pages": dict(pages or {}),
         "findings": [_finding(one) for one in audit.findings],
         "figures": [_figure(one.measure, one.estimate) for one in summary.figures],
         "strata": [
@@ -108,15 +114,20 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [first, f"|{'---|' * len(heads)}", *rest]
 
 
-def write(audit: Audit, path: str | Path) -> Path:
+def write(audit: Audit, path: str | Path, pages: Mapping[str, str] | None = None) -> Path:
     """Write the report, as a page (``.html``), as data (``.json``) or as Markdown (``.md``).
+
+    Args:
+        audit: what was found.
+        path: the file.
+        pages: name of a sample → address of its page, relative to the report.
 
     Raises:
         InvalidInput: the folder does not exist.
     """
     path = Path(path)
     if path.suffix == ".html":
-        return Path(views.get("audit")(as_data(audit), path))
+        return Path(views.get("audit")(as_data(audit, pages), path))
     text = json.dumps(as_data(audit), indent=1, ensure_ascii=False) if path.suffix == ".json" else markdown(audit)
     write_atomic(path, text.encode("utf-8", "replace"))
     return path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -19,62 +19,15 @@ if TYPE_CHECKING:
     from chiasm.models.base import Adapter
 
 
-class ExplainSpec(BaseModel):
-    """Everything that ``chiasm explain`` can be told.
-
-    Fields that are left out get what suits the model. ``players``, ``maskers``: by part's name, or as a text such as
-    ``"grid:7x7,words"``. ``fixed``: ``"text"`` or ``"text:3"`` → held present (true) or absent (false). ``cache``:
-    false or ``"off"``, the folder of a value cache, or true for the user's own. ``out`` and ``candidates``: a list, or
-    a text for a list of one. ``base_url`` and ``remote``: of a model behind an API (``openai:NAME``), see
-    `chiasm.models.remote.adapter.RemoteAdapter`. ``method``: one, or several as ``"gp,lime"`` or a list.
-    """
+class Described(BaseModel):
+    """A description that comes from a file, a command line or a dictionary; what is wrong in it is said in words."""
 
     model_config = ConfigDict(extra="forbid")
-
-    model: str
-    parts: dict[str, str] = Field(min_length=1)
-    answer: str | None = None
-    against: str | None = None
-    token: int | None = None
-    scale: Scale | None = None
-    candidates: list[str] = []
-    method: str = "auto"
-    index: str = "SII"
-    players: dict[str, str] | str | None = None
-    maskers: dict[str, str] | str | None = None
-    fixed: dict[str, bool] = {}
-    budget: int | str | None = None
-    tolerance: float | str | None = None
-    seed: int = 0
-    batch_size: int | None = Field(default=None, gt=0)
-    device: str | None = None
-    dtype: str | None = None
-    max_new_tokens: int | None = Field(default=None, gt=0)
-    base_url: str | None = None
-    remote: dict[str, Any] = {}
-    cache: bool | str = True
-    out: list[str] = []
-
-    @field_validator("out", "candidates", mode="before")
-    @classmethod
-    def _list_of_one(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
-
-    @field_validator("method", mode="before")
-    @classmethod
-    def _several(cls, value: Any) -> Any:
-        return ",".join(value) if isinstance(value, list) and all(isinstance(v, str) for v in value) else value
-
-    @field_validator("budget", mode="before")
-    @classmethod
-    def _number(cls, value: Any) -> Any:
-        """A number that the command line gave as text."""
-        return int(value) if isinstance(value, str) and value.strip().isdecimal() else value
 
     @classmethod
     def parse(
         cls, data: dict[str, Any], origin: str = "the description", options: Mapping[str, str] | None = None
-    ) -> ExplainSpec:
+    ) -> Self:
         """Check a dictionary.
 
         Args:
@@ -128,6 +81,57 @@ class ExplainSpec(BaseModel):
         if not isinstance(data, dict):
             raise InvalidInput(f"{str(path)!r} must hold fields such as 'model: zoo:llava-shapes'.")
         return data
+
+
+class ExplainSpec(Described):
+    """Everything that ``chiasm explain`` can be told.
+
+    Fields that are left out get what suits the model. ``players``, ``maskers``: by part's name, or as a text such as
+    ``"grid:7x7,words"``. ``fixed``: ``"text"`` or ``"text:3"`` → held present (true) or absent (false). ``cache``:
+    false or ``"off"``, the folder of a value cache, or true for the user's own. ``out`` and ``candidates``: a list, or
+    a text for a list of one. ``base_url`` and ``remote``: of a model behind an API (``openai:NAME``), see
+    `chiasm.models.remote.adapter.RemoteAdapter`. ``method``: one, or several as ``"gp,lime"`` or a list.
+    """
+
+    model: str
+    parts: dict[str, str] = Field(min_length=1)
+    answer: str | None = None
+    against: str | None = None
+    token: int | None = None
+    scale: Scale | None = None
+    candidates: list[str] = []
+    method: str = "auto"
+    index: str = "SII"
+    players: dict[str, str] | str | None = None
+    maskers: dict[str, str] | str | None = None
+    fixed: dict[str, bool] = {}
+    budget: int | str | None = None
+    tolerance: float | str | None = None
+    seed: int = 0
+    batch_size: int | None = Field(default=None, gt=0)
+    device: str | None = None
+    dtype: str | None = None
+    max_new_tokens: int | None = Field(default=None, gt=0)
+    base_url: str | None = None
+    remote: dict[str, Any] = {}
+    cache: bool | str = True
+    out: list[str] = []
+
+    @field_validator("out", "candidates", mode="before")
+    @classmethod
+    def _list_of_one(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        return ",".join(value) if isinstance(value, list) and all(isinstance(v, str) for v in value) else value
+
+    @field_validator("budget", mode="before")
+    @classmethod
+    def _number(cls, value: Any) -> Any:
+        """A number that the command line gave as text."""
+        return int(value) if isinstance(value, str) and value.strip().isdecimal() else value
 
     def sample(self) -> Sample:
         """The sample that the parts describe."""

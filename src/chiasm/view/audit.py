@@ -18,6 +18,8 @@ GROUPS: Final = {
     "intershap": "What only the parts together give",
     "_interplay": "What only the parts together give",
     "cooperation": "What only the parts together give",
+    "emap": "What only the parts together give",
+    "_bends_": "Who bends whose explanation",
     "synerg": "Pairs of units",
     "suppression": "Pairs of units",
     "_shap": "Pairs of units",
@@ -61,6 +63,8 @@ def _heading(name: str) -> str:
         return GROUPS["_synergy_of_"]
     if name.endswith(("pid_synergy", "redundancy")) or "unique_" in name:
         return OTHER
+    if name.startswith("right_by_"):
+        return "What goes with right answers"
     return next((heading for piece, heading in GROUPS.items() if piece in name), OTHER)
 
 

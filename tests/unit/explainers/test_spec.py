@@ -119,7 +119,7 @@ def test_what_the_model_is_loaded_with(monkeypatch):
 
 
 def test_parts_of_kinds_that_are_not_known_are_left_to_the_model():
-    running.check(spec(parts={"audio": "a.wav"}, players={"audio": "beats:4"}, maskers={"audio": "silence"}))
+    running.check(spec(parts={"smell": "a.rose"}, players={"smell": "notes:4"}, maskers={"smell": "air"}))
 
 
 def test_endings_are_read_in_any_case(tmp_path):

@@ -15,7 +15,7 @@ from chiasm.zoo.recipes.omni_parts import BINS, BINS_OUT, FRAMES, MERGE, NAMED, 
 from chiasm.zoo.recipes.training import Measures, Phase, Plan
 
 NAME: Final = "omni-chimes"
-STEPS: Final = 2000
+STEPS: Final = 3000
 PLACE_WEIGHT: Final = 0.5
 """Weight of what each token of a picture and of a sound knows of things in its place; without it counting stays put."""
 

@@ -17,7 +17,7 @@ from chiasm.zoo.recipes.hiding import draw_cells
 from chiasm.zoo.recipes.omni_parts import BINS, BINS_OUT, MERGE, PATCH, SIDE, Parts
 from chiasm.zoo.recipes.pictures import Batch
 
-_POOL: Final = 4000
+_POOL: Final = 6000
 """Pictures, and sounds, that training draws from; every one meets every other."""
 _HEARINGS: Final = 3
 """Ways in which each sound is heard: whole, and with stretches hidden."""
@@ -94,6 +94,7 @@ class ChimeBatches:
             heard.append(int(rng.choice(self._by_beeps[beeps - 1])))
             for name, values in self._row(picture, heard[-1], rng, same=same).items():
                 rows[name].append(values)
+        turns = rng.integers(8, size=self.pairs)
         ways = np.where(rng.random(self.pairs) < 0.5, 0, rng.integers(_HEARINGS, size=self.pairs))
         length = max(len(ids) for ids in rows["ids"])
         padded = {
@@ -101,22 +102,26 @@ class ChimeBatches:
             for name, fill in (("ids", 0), ("segments", -1), ("positions", 0))
         }
         return padded | {
-            "pixels": np.stack([self._hidden(self._pictures[k], rng) for k in seen]),
+            "pixels": np.stack(
+                [self._hidden(_turned(self._pictures[k], turn), rng) for k, turn in zip(seen, turns, strict=True)]
+            ),
             "features": self._sounds[heard, ways],
             "asked": np.array(rows["asked"]),
             "labels": np.array(rows["labels"]),
             "kinds": np.array(rows["kinds"]),
-            "shapes at": np.stack([self._shapes_at(self._pool[k]) for k in seen]),
+            "shapes at": np.stack(
+                [_turned(self._shapes_at(self._pool[k]), turn).ravel() for k, turn in zip(seen, turns, strict=True)]
+            ),
             "beeps at": np.stack([self._beeps_at(self._pool[k]) for k in heard]),
         }
 
     def _shapes_at(self, one: chimes.Chime) -> NDArray[np.float32]:
-        """Which image tokens hold the middle of a shape, ``float32[tokens]``."""
+        """Which image tokens hold the middle of a shape, ``float32[rows, columns]``."""
         across = SIDE // PATCH // MERGE
         found = np.zeros((across, across), np.float32)
         for item in one.items:
             found[int(item.y * across / SCENE), int(item.x * across / SCENE)] = 1
-        return found.ravel()
+        return found
 
     def _beeps_at(self, one: chimes.Chime) -> NDArray[np.float32]:
         """Which sound tokens hold the middle of a beep, ``float32[tokens]``."""
@@ -163,3 +168,9 @@ class ChimeBatches:
             self._made[text] = self.own.tokenizer(text, add_special_tokens=False)["input_ids"]
         found: list[int] = self._made[text]
         return found
+
+
+def _turned(array: NDArray[Any], turn: int) -> NDArray[Any]:
+    """One of eight ways to lay a square, turned and perhaps mirrored; else pictures would be learned by heart."""
+    turned = np.rot90(array, turn % 4)
+    return turned[:, ::-1] if turn >= 4 else turned
