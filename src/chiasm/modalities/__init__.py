@@ -15,3 +15,5 @@ modalities.register("audio", "chiasm.modalities.audio:AUDIO", "sounds: segments,
 modalities.register(
     "graph", "chiasm.modalities.graph:GRAPH", "graphs: nodes, edges, components, communities, subgraphs"
 )
+modalities.register("series", "chiasm.modalities.series:SERIES", "time series: stretches, channels, cells")
+modalities.register("video", "chiasm.modalities.video:VIDEO", "videos: stretches of frames × regions")

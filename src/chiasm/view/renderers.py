@@ -42,6 +42,8 @@ renderers: Registry[Renderer] = Registry("renderer", "chiasm.renderers")
 renderers.register("tabular", "chiasm.view.renderers_row:draw")
 renderers.register("graph", "chiasm.view.renderers_graph:draw")
 renderers.register("audio", "chiasm.view.renderers_sound:draw")
+renderers.register("series", "chiasm.view.renderers_series:draw")
+renderers.register("video", "chiasm.view.renderers_video:draw")
 
 
 def draw_part(part: PartPlayers, marks: Sequence[Mark]) -> str | None:

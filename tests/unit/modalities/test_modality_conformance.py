@@ -82,6 +82,20 @@ SOUND: dict[str, dict[str, Any]] = {
         "maskers": ["isolate", "isolate:zero"],
         "truth": [[0, 3], np.array([True] * 4 + [False] * 4)],
     },
+    "series": {
+        "examples": [{"a": np.arange(40.0), "b": np.sin(np.arange(40))}, np.random.default_rng(0).normal(size=(30, 2))],
+        "wrong": [{}, "nothing.csv", 3, {"a": [np.nan]}],
+        "segmenters": ["segments:5", "channels", "cells:3"],
+        "maskers": ["mean", "zero", "linear", "noise:1"],
+        "truth": [[[0, 5]], np.ones((40, 2), bool)],
+    },
+    "video": {
+        "examples": [np.random.default_rng(0).integers(0, 256, (9, 6, 8, 3), dtype=np.uint8)],
+        "wrong": [np.zeros((0, 2, 2, 3), np.uint8), "nothing.gif", 3],
+        "segmenters": ["frames", "frames:4", "grid:2x3", "frames:3+grid:2x2"],
+        "maskers": ["mean", "grey", "blur:2", "freeze"],
+        "truth": [[[0, 2, 0, 0, 4, 4]], np.ones((9, 6, 8), bool)],
+    },
     "audio": {
         "examples": [sound(), (sound(3000), 8000)],
         "wrong": [np.zeros(0), "nothing.wav", 3, np.array([np.nan])],
