@@ -233,7 +233,8 @@ def _links(table: Table) -> Iterator[Measure]:
 def _sorts(table: Table) -> Iterator[Measure]:
     """Which sorts of units carry synergy."""
     for part in table.parts:
-        for sort in table.sorts(part):
+        several = len(table.sorts(part, least=1)) > 1  # of one sort there is nothing to compare
+        for sort in table.sorts(part) if several else ():
             line = f"share of the {part}'s synergy that units of the sort '{sort}' carry, where there are any"
             name = f"{part}_synergy_of_{sort.replace(' ', '_')}"
             columns = mean_of(table.synergy_of(part, sort))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from chiasm.audits.mixtures import mixed
 from chiasm.audits.parts import background_table
+from chiasm.audits.sorts import between
 from chiasm.core.coalitions import all_coalitions
 from chiasm.core.errors import InvalidInput
 from chiasm.core.explanation import Explanation
@@ -93,7 +94,8 @@ def record(model: Adapter, samples: Sequence[Sample], number: int, plan: Plan) -
         ``background``: values as ``values`` but with absent parts drawn from other samples, or ``None``.
         ``mixed``: see `chiasm.audits.mixtures.mixed`. With a budget: ``positive``, ``negative`` (sums of pair values
         across parts, the second as a size), ``own`` (part → Σ|φ|), ``units`` (part → one list each of sorts, φ,
-        positive and negative pair values) and ``top`` (the strongest pair).
+        positive and negative pair values), ``between`` (see `chiasm.audits.sorts.between`) and ``top`` (the
+        strongest pair).
 
     Raises:
         ChiasmError: see the message.
@@ -218,12 +220,14 @@ def _of_units(model: Adapter, sample: Sample, number: int, hidden_by: Mapping[st
         for name, part in found.players.parts.items()
         if len(part)
     }
+    sorts = {name: one["sorts"] for name, one in units.items()}
     top = found.top_pairs(1)
     return {
         "positive": float(gain.sum() / 2),
         "negative": float(loss.sum() / 2),
         "own": {name: float(np.abs(values).sum()) for name, values in found.values.items()},
         "units": units,
+        "between": between(across, found.players, sorts),
         "top": [[*top[0].players], [*top[0].labels], top[0].value, top[0].error] if top else None,
     }
 

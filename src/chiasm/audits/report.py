@@ -10,6 +10,7 @@ from typing import Any
 
 from chiasm.audits.findings import Finding, told
 from chiasm.audits.measures import Measure
+from chiasm.audits.patterns import Map, maps, patterns
 from chiasm.audits.run import Audit
 from chiasm.core.registry import views
 from chiasm.core.storage import write_atomic
@@ -31,6 +32,16 @@ def as_data(audit: Audit, pages: Mapping[str, str] | None = None) -> dict[str, A
         "failed": audit.failed.to_dict("records"),
         "parts": list(summary.table.parts),
         "pages": dict(pages or {}),
+        "maps": [_map(one) for one in maps(summary.table)],
+        "patterns": [
+            {
+                "share": one.share,
+                "marks": [list(mark) for mark in one.marks],
+                "right": one.right,
+                "samples": one.samples,
+            }
+            for one in patterns(summary.table)
+        ],
         "findings": [_finding(one) for one in audit.findings],
         "figures": [_figure(one.measure, one.estimate) for one in summary.figures],
         "strata": [
@@ -56,6 +67,12 @@ def as_data(audit: Audit, pages: Mapping[str, str] | None = None) -> dict[str, A
             for one in audit.changes
         ],
     }
+
+
+def _map(one: Map) -> dict[str, Any]:
+    values = [[_number(value) for value in row] for row in one.values.tolist()]
+    counts = one.counts.tolist()
+    return {"parts": one.parts, "rows": one.rows, "columns": one.columns, "values": values, "counts": counts}
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
@@ -101,7 +118,33 @@ def markdown(audit: Audit) -> str:
     if changes:
         heads = ["figure", *data["models"], "difference", "p (Holm)"]
         lines += ["## Second model less first, on the same samples", "", *_table(heads, changes), ""]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_maps(data["maps"]), *_patterns(data["patterns"])])
+
+
+def _maps(several: Sequence[dict[str, Any]]) -> list[str]:
+    lines: list[str] = []
+    for one in several:
+        first, second = one["parts"]
+        rows = [
+            [name, *("" if value is None else f"{value:+.3g}" for value in values)]
+            for name, values in zip(one["rows"], one["values"], strict=True)
+        ]
+        lines += [f"## Mean interaction of {first} and {second}, by sort", ""]
+        lines += [*_table([f"{first}, {second}", *one["columns"]], rows), ""]
+    return lines
+
+
+def _patterns(several: Sequence[dict[str, Any]]) -> list[str]:
+    if not several:
+        return []
+    lines = ["## Groups of samples whose interactions are alike", ""]
+    for one in several:
+        marks = "; ".join(
+            f"{what} {own:+.0%} of the interaction, {rest:+.0%} in all" for what, own, rest in one["marks"]
+        )
+        right = "" if one["right"] is None else f", {one['right']:.0%} right"
+        lines.append(f"- {one['share']:.0%} of samples{right}: {marks}. E.g. {', '.join(one['samples'])}.")
+    return [*lines, ""]
 
 
 def _p(value: float | None) -> str:

@@ -77,7 +77,9 @@ def audit(
     models = dict(zip(labels, [model] if against is None else [model, against], strict=True))
     named = isinstance(data, str | Path)
     source = (
-        Source(str(data), n, data_seed, dict(data_options or {})) if isinstance(data, str | Path) else list(data)[:n]
+        Source(str(data), n, data_seed, dict(data_options or {}))
+        if isinstance(data, str | Path)
+        else (data if n is None else data[:n])  # not a copy: samples may be made when they are asked for
     )
     if workers > 1 and (not named or not all(isinstance(one, str) for one in models.values())):
         raise InvalidInput("Several workers load models and data for themselves: give both by name, or workers=1.")
@@ -138,8 +140,8 @@ class Audit:
 
     @cached_property
     def _records(self) -> Any:
-        """Rows of this audit's cells by model and place."""
-        found = self.store.query("SELECT * FROM rows ORDER BY model, place")
+        """What this audit's cells are of, by model and place, without the records themselves."""
+        found = self.store.query("SELECT cell, model, place, sample, question, error FROM rows ORDER BY model, place")
         return found[found["cell"].isin(set(self.cells))]
 
     @property
@@ -153,7 +155,8 @@ class Audit:
         mine = found[(found["model"] == model) & found["error"].isna()]
         if places is not None:
             mine = mine[mine["place"].isin(places)]
-        rows = rows_of(mine["row"].tolist())
+        texts = self.store.query("SELECT cell, row FROM rows WHERE model = ? AND error IS NULL", [model])
+        rows = rows_of(texts.set_index("cell")["row"].loc[mine["cell"]].tolist())
         names = tuple(mine["sample"].tolist())
         questions = tuple("" if text is None else text for text in mine["question"].tolist())
         drawn: tuple[str, ...] = ()

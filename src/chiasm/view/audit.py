@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from chiasm.core.storage import write_atomic
+from chiasm.view.colours import Scale
 from chiasm.view.html import templates
 
 #: figures of one kind stand together under a heading: begin or end of a name → heading
@@ -51,11 +52,23 @@ def write_audit(data: Mapping[str, Any], path: str | Path) -> Path:
             audit=data,
             groups=_groups(data["figures"]),
             strata=_strata(data["strata"]),
+            maps=[_map(one) for one in data["maps"]],
         )
     )
     path = Path(path)
     write_atomic(path, page.encode("utf-8", "replace"))
     return path
+
+
+def _map(one: Mapping[str, Any]) -> dict[str, Any]:
+    """A map as rows of texts and tints."""
+    limit = max((abs(value) for row in one["values"] for value in row if value is not None), default=0.0)
+    scale = Scale(limit or 1.0)
+    rows = [
+        (name, [("", "transparent") if v is None else (scale.number(v), scale.tint(v)) for v in values])
+        for name, values in zip(one["rows"], one["values"], strict=True)
+    ]
+    return {"parts": one["parts"], "columns": one["columns"], "rows": rows}
 
 
 def _heading(name: str) -> str:
