@@ -15,7 +15,7 @@ from PIL import Image
 
 from chiasm.core.errors import InvalidInput
 from chiasm.core.sample import Sample
-from chiasm.zoo.data import prior, sets
+from chiasm.zoo.data import chimes, prior, sets
 from chiasm.zoo.data.requests import UnknownType
 from chiasm.zoo.data.words import MASK
 
@@ -193,7 +193,7 @@ def draw(data: str, kind: str, n: int, seed: int) -> list[Sample]:
     what the biased training data led to expect) and ``against`` (it is not).
 
     Args:
-        data: ``"shapes"``, ``"digits"``, ``"photos"`` or ``"prior"``.
+        data: ``"shapes"``, ``"digits"``, ``"photos"``, ``"chimes"`` or ``"prior"``.
         kind: a question type.
         n: how many samples.
         seed: seed of the data set.
@@ -204,6 +204,8 @@ def draw(data: str, kind: str, n: int, seed: int) -> list[Sample]:
     """
     if n < 1:
         raise InvalidInput(f"n is {n}; to measure anything ask for at least one sample.")
+    if data == "chimes":
+        return chimes.samples(n, seed, [kind])
     if data != "prior":
         return sets.samples(data, n, seed, [kind])
     if kind == "unbiased":

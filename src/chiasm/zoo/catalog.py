@@ -26,6 +26,7 @@ TRUSTED: Final = 0.9
 _SHAPES: Final = ("colour", "shape", "size", "existence", "counting", "relation", "comparison")
 _DIGITS: Final = ("naming", "place", "larger", "sum", "parity")
 _CAPTIONS: Final = ("colour", "shape", "swap", "relation")
+_CHIMES: Final = ("colour", "count", "pitch", "beeps", "either", "same")
 _PRIOR: Final = ("unbiased", "expected", "against")
 _GROWTH: Final = ("0030", "0060", "0100", "0170", "0280", "0450", "0700", "1000")
 _ALL: Final = {"shapes": _SHAPES, "digits": _DIGITS, "photos": (*_SHAPES, *_DIGITS)}
@@ -56,6 +57,7 @@ ENTRIES: Final = {
     "siglip-captions": Entry(
         "SigLIP (dual encoder): captions of shapes against hard negatives", {"captions": _CAPTIONS}
     ),
+    "omni-chimes": Entry("Qwen2.5-Omni (picture, sound and text): shapes and beeps", {"chimes": _CHIMES}),
     "prior-shortcut": Entry("LLaVA trained where the question alone gives the answer away", {"prior": _PRIOR}),
     "prior-grounded": Entry("LLaVA, its twin, trained where only the picture tells the answer", {"prior": _PRIOR}),
     "prior-growth": Entry("LLaVA in eight states of one training run", {"prior": _PRIOR}, _GROWTH),

@@ -40,6 +40,7 @@ from chiasm.zoo.accuracy import (
     row,
     shares,
 )
+from chiasm.zoo.chime_accuracy import CHIMES, measured
 from chiasm.zoo.table import CARD, DOCS, between, cell, detail, markdown, overview, write_between
 
 CAPTIONS: Final = "captions"
@@ -148,10 +149,13 @@ def shares_of(
     answering = {
         name: (answers_of(folder, device), asked[name])
         for name, folder in folders.items()
-        if CAPTIONS not in asked[name]
+        if not {CAPTIONS, CHIMES} & set(asked[name])
     }
     found = {name: shares(judged) for name, judged in judge(answering, n, seeds, _tell, truths).items()}
     for name, folder in folders.items():
+        if CHIMES in asked[name]:
+            _tell(f"{CHIMES}: {name}")
+            found[name] = measured(folder, asked[name][CHIMES], n, seeds, device=device, truths=truths)
         if CAPTIONS in asked[name]:
             from chiasm.zoo import caption_accuracy
 
@@ -187,6 +191,8 @@ def report(name: str, folder: Path, n: int = PER_TYPE, seeds: Sequence[int] = SE
         loaded = caption_accuracy.load(folder, device)
         whole, rows = caption_accuracy.caption_rows(loaded, types[CAPTIONS], n, seeds)
         accuracy, hidden = {CAPTIONS: whole}, {CAPTIONS: rows}
+    elif CHIMES in types:
+        accuracy, hidden = measured(folder, types[CHIMES], n, seeds, device=device, truths=truths), {}
     else:
         answers = answers_of(folder, device)
         judged = judge({name: (answers, types)}, n, seeds, _tell, truths)[name]
