@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -43,9 +44,9 @@ def read_sound(data: Any) -> Sound:
     elif isinstance(data, bytes | bytearray):
         samples, rate = _decoded(io.BytesIO(bytes(data)), "given")
     elif isinstance(data, tuple) and len(data) == 2:
-        samples, rate = np.asarray(data[0]), data[1]
+        samples, rate = _numbers(data[0]), data[1]
     elif isinstance(data, np.ndarray | list):
-        samples, rate = np.asarray(data), RATE
+        samples, rate = _numbers(data), RATE
     else:
         raise InvalidInput(
             f"The sound is a {type(data).__name__}; give a path, an array of {RATE:,} samples a second, or (array, "
@@ -56,11 +57,18 @@ def read_sound(data: Any) -> Sound:
 
 def _of_mapping(data: Mapping[str, Any]) -> Any:
     if data.get("array") is not None:
-        return np.asarray(data["array"]), data.get("sampling_rate", RATE)
+        return _numbers(data["array"]), data.get("sampling_rate", RATE)
     for name in ("bytes", "path"):
         if data.get(name) is not None:
             return data[name]
     raise InvalidInput(f"The sound is a table of {', '.join(map(str, data))}; it needs array and sampling_rate.")
+
+
+def _numbers(data: Any) -> NDArray[Any]:
+    try:
+        return np.asarray(data)
+    except ValueError as error:  # rows of several lengths
+        raise InvalidInput("The sound has channels of several lengths; give [samples, channels].") from error
 
 
 def _of_file(path: Path) -> tuple[NDArray[Any], Any]:
@@ -76,10 +84,12 @@ def _decoded(file: Any, what: str) -> tuple[NDArray[Any], Any]:
 
     start = file.read(4)
     file.seek(0)
+    if not start:
+        raise InvalidInput(f"The sound {what} is empty, 0 bytes; check how it was written.")
     if start in (b"RIFF", b"RIFX", b"RF64"):
         try:
             rate, samples = wavfile.read(file)
-        except (ValueError, EOFError) as error:
+        except (ValueError, EOFError, struct.error) as error:  # the last where the file breaks off in its head
             raise InvalidInput(f"The sound {what} cannot be read as WAV: {error}.") from error
         return samples, rate
     try:

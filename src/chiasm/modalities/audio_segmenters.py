@@ -79,9 +79,10 @@ def _positive(spec: str, text: str) -> float:
 
 
 def _times(bounds: Sequence[tuple[int, int]]) -> tuple[str, ...]:
-    """Labels of stretches: their times in seconds, with as many digits as tell them apart."""
+    """Labels of stretches: their times in seconds, to a twentieth of the shortest."""
     shortest = min(end - start for start, end in bounds) / RATE
-    digits = 1 if shortest >= 0.1 else 2 if shortest >= 0.01 else 4
+    edges = np.unique(bounds) / RATE
+    digits = next((d for d in (1, 2, 3) if np.abs(edges.round(d) - edges).max() <= shortest / 20), 4)
     return tuple(f"{start / RATE:.{digits}f}–{end / RATE:.{digits}f} s" for start, end in bounds)
 
 

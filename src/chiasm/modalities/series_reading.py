@@ -37,10 +37,18 @@ def read_series(data: Any) -> Series:
     if hasattr(data, "to_frame") and not hasattr(data, "columns"):
         data = data.to_frame()
     if hasattr(data, "columns") and hasattr(data, "to_numpy"):
-        data = {str(name): data[name].to_numpy() for name in data.columns}
+        data = _of_table(data)
     if not isinstance(data, Mapping):
         data = _of_array(data)
     return _checked(data)
+
+
+def _of_table(table: Any) -> dict[str, Any]:
+    names = [str(name) for name in table.columns]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidInput(f"The table has more than one column {twice!r}; give every channel a name of its own.")
+    return {name: table.iloc[:, k].to_numpy() for k, name in enumerate(names)}
 
 
 def _of_file(path: Path) -> Any:
@@ -53,12 +61,34 @@ def _of_file(path: Path) -> Any:
             case ".npy":
                 return np.load(path, allow_pickle=False)
             case ".csv":
-                return pd.read_csv(path)
+                return _with_names(pd.read_csv(path), path)
             case ".parquet":
                 return pd.read_parquet(path)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, EOFError) as error:
         raise InvalidInput(f"The series {str(path)!r} cannot be read: {error}.") from error
     raise InvalidInput(f"The series {str(path)!r} is of no kind that can be read; give {_TAKES}.")
+
+
+def _with_names(table: Any, path: Path) -> Any:
+    """The table, unless its heading is a row of numbers, which would be lost, or a column of row numbers came along."""
+    names = [str(name) for name in table.columns]
+    if all(_is_number(name) for name in names):
+        raise InvalidInput(f"The first line of {str(path)!r} is numbers; put the names of the channels above them.")
+    unnamed = [name for name in names if name.startswith("Unnamed: ")]
+    if unnamed:
+        raise InvalidInput(
+            f"{str(path)!r} has a column without a name ({unnamed[0]}), perhaps the row numbers that pandas writes; "
+            f"write it by to_csv(…, index=False), or name the column."
+        )
+    return table
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _of_array(data: Any) -> dict[str, Any]:
@@ -75,6 +105,8 @@ def _of_array(data: Any) -> dict[str, Any]:
 def _checked(data: Mapping[Any, Any]) -> Series:
     found: Series = {}
     for name, values in data.items():
+        if str(name) in found:
+            raise InvalidInput(f"Two channels are named {str(name)!r}; give every channel a name of its own.")
         array = np.asarray(values)
         if array.dtype.kind not in "iufb" or array.ndim != 1:
             raise InvalidInput(f"Channel {name!r} is {array.dtype}{list(array.shape)}; give numbers [time].")

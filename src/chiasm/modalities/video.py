@@ -32,7 +32,7 @@ MASKERS: Final[dict[str, str]] = {
     "freeze": "the nearest frame before in which the place is present, or the first one after",
 }
 """Name → what stands where a player is absent."""
-_FORM: Final = re.compile(r"(?:frames(?::(\d{1,5}))?)?\+?(?:grid:(\d{1,3})x(\d{1,3}))?")
+_FORM: Final = re.compile(r"(?:frames(?::(\d{1,5}))?(?:\+(?=grid)|$))?(?:grid:(\d{1,3})x(\d{1,3}))?")
 _GREY: Final = 128
 _PICTURES: Final = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 _THIRDS: Final = ("beginning", "middle", "end")
@@ -310,7 +310,7 @@ class VideoModality:
             ``float64[players]`` in [0, 1].
 
         Raises:
-            InvalidInput: truth of another form.
+            InvalidInput: truth of another form, or outside of the video.
         """
         del placement
         if not isinstance(players.geometry, Regions):
@@ -321,7 +321,12 @@ class VideoModality:
             hit = truth
         elif truth.size == 0 or (truth.ndim == 2 and truth.shape[1] == 6 and np.issubdtype(truth.dtype, np.integer)):
             for start, stop, x0, y0, x1, y1 in truth.reshape(-1, 6).tolist():
-                hit[max(start, 0) : stop, max(y0, 0) : y1, max(x0, 0) : x1] = True
+                frames, high, wide = label_map.shape
+                if not (0 <= start <= stop <= frames and 0 <= y0 <= y1 <= high and 0 <= x0 <= x1 <= wide):
+                    raise InvalidInput(
+                        f"The truth {truth.tolist()} does not lie in a video of {frames} frames of {wide} × {high}."
+                    )
+                hit[start:stop, y0:y1, x0:x1] = True
         else:
             raise InvalidInput(
                 f"The truth of a video is {truth.dtype}{list(truth.shape)}; give boxes int[k, 6] (first frame, frame "

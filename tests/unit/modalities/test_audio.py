@@ -70,6 +70,9 @@ def test_channels_are_averaged_and_rates_brought_to_one():
         ("nothing.wav", "There is no file"),
         ({"x": 1}, "needs array and sampling_rate"),
         (b"RIFF0000", "cannot be read as WAV"),
+        (b"RIFF", "cannot be read as WAV"),
+        (b"", "is empty"),
+        ([[0.1, 0.2], [0.3]], "several lengths"),
         (7, "is a int"),
     ],
 )
@@ -96,6 +99,17 @@ def test_stretches_cover_the_sound_once():
         assert (bounds[0, 0], bounds[-1, 1]) == (0, RATE)
         assert (bounds[1:, 0] == bounds[:-1, 1]).all()
         assert len(set(players.labels)) == count
+
+
+@pytest.mark.parametrize(
+    ("segmenter", "wanted"),
+    [
+        ("seconds:0.25", ("0.00–0.25 s", "0.25–0.50 s", "0.50–0.75 s", "0.75–1.00 s")),
+        ("segments:2", ("0.0–0.5 s", "0.5–1.0 s")),
+    ],
+)
+def test_labels_tell_the_times_as_they_are(segmenter, wanted):
+    assert cut(tone(), segmenter).labels == wanted
 
 
 def test_cells_are_a_partition_of_the_spectrogram():

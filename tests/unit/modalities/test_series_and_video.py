@@ -51,12 +51,28 @@ def test_a_series_reads_alike_from_everything(tmp_path):
         ({"a": [1, 2], "b": [1]}, "give channels of one length"),
         ({"a": ["x"]}, "give numbers"),
         ({}, "give channels"),
+        ({1: [1, 2], "1": [3, 4]}, "Two channels are named '1'"),
+        (pd.DataFrame([[1, 2]], columns=["a", "a"]), "more than one column 'a'"),
         (np.zeros((2, 2, 2)), "give an array"),
     ],
 )
 def test_what_is_no_series_is_refused(data, says):
     with pytest.raises(InvalidInput, match=says):
         SERIES.read(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("s.csv", "1.0,2.0\n3.0,4.0\n", "first line of .* is numbers"),
+        ("s.csv", ",a\n0,1.5\n1,2.5\n", "index=False"),
+        ("s.npy", "", "cannot be read"),
+    ],
+)
+def test_files_whose_first_row_or_names_would_be_lost_are_refused(name, text, says, tmp_path):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InvalidInput, match=says):
+        SERIES.read(tmp_path / name)
 
 
 def test_stretches_channels_and_cells():
@@ -145,7 +161,13 @@ def test_blocks_of_a_video():
     assert both.labels[5] == "frames 3–5 r1c2"
     assert (np.bincount(both.geometry.label_map.ravel()) == 3 * 4 * 5).all()
     assert len(cut(VIDEO, clip(), VIDEO.default_segmenter)) == 6
-    for wrong, error in (("scenes", UnknownName), ("frames:0", InvalidInput), ("grid:9x9", InvalidInput)):
+    for wrong, error in (
+        ("scenes", UnknownName),
+        ("frames:2+", UnknownName),
+        ("frames:2grid:2x2", UnknownName),
+        ("frames:0", InvalidInput),
+        ("grid:9x9", InvalidInput),
+    ):
         with pytest.raises(error):
             cut(VIDEO, clip(), wrong)
 
@@ -182,3 +204,9 @@ def test_the_planted_block_of_a_video_is_found():
     assert np.delete(values, 5) == pytest.approx(np.zeros(11))
     share = VIDEO.overlap(found.players["video"], np.array([[2, 4, 4, 0, 8, 4]]), Placement())
     assert share.tolist() == [0] * 5 + [1] + [0] * 6
+
+
+@pytest.mark.parametrize("box", [[0, -1, 0, 0, 10, 8], [0, 7, 0, 0, 10, 8], [3, 2, 0, 0, 10, 8], [0, 6, 0, 0, -1, 8]])
+def test_truth_outside_of_a_video_is_refused(box):
+    with pytest.raises(InvalidInput, match="video of 6 frames of 10 × 8"):
+        VIDEO.overlap(cut(VIDEO, clip(), "frames:2"), np.array([box]), Placement())
