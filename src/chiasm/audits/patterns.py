@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm, rankdata
 
 from chiasm.audits.table import Table
 
@@ -22,7 +23,7 @@ MOST_SORTS: Final = 12
 GROUPS: Final = range(2, 7)
 #: silhouettes below this show no substantial structure (Kaufman & Rousseeuw 1990)
 LEAST: Final = 0.25
-#: samples that groups are looked for in, and draws without groups that they are held against
+#: samples that groups are looked for in, and sets without groups that they are held against
 LOOKED_AT: Final = 500
 DRAWS: Final = 19
 #: marks of a group, and samples in its middle
@@ -112,8 +113,9 @@ def patterns(table: Table, seed: int = 0) -> list[Pattern]:
     """Groups of samples by their interactions, whatever the size of these: k-means of vectors of unit length.
 
     The number of groups is that with the largest silhouette (Rousseeuw 1987). Any data can be parted, so groups are
-    told only where they part better than all of `DRAWS` sets drawn from one normal distribution with the mean and
-    covariance of the data (after SigClust, Liu et al. 2008), and where each has `FEWEST` samples or more.
+    told only where they part better than all of `DRAWS` sets without groups that have the values of the data in each
+    column and their rank correlations (a test as SigClust's, Liu et al. 2008, for columns of any skew), and where each
+    has `FEWEST` samples or more.
 
     Args:
         table: the rows.
@@ -136,9 +138,8 @@ def patterns(table: Table, seed: int = 0) -> list[Pattern]:
     silhouette, centres = _parted(_unit(looked_at), seed)
     if silhouette < LEAST:
         return []
-    covariance = np.atleast_2d(np.cov(looked_at.T))
-    normal = rng.multivariate_normal(looked_at.mean(axis=0), covariance, (DRAWS, len(looked_at)))
-    if any(_parted(_unit(one), seed)[0] >= silhouette for one in normal):
+    draws = (_without_groups(looked_at, rng) for _ in range(DRAWS))
+    if any(_parted(_unit(one), seed)[0] >= silhouette for one in draws):
         return []
     far = np.linalg.norm(_unit(values[there])[:, None] - centres[None], axis=2)
     groups = [np.flatnonzero(far.argmin(axis=1) == k) for k in range(len(centres))]
@@ -174,8 +175,23 @@ def _pattern(
     return Pattern(len(rows) / len(there), marks, float(right.mean()) if len(right) else None, names)
 
 
+def _without_groups(values: Floats, rng: np.random.Generator) -> Floats:
+    """As many rows from a normal copula: columns keep their values and rank correlations; nothing parts the rows."""
+    ranks = norm.ppf((rankdata(values, axis=0) - 0.5) / len(values))
+    spread = np.atleast_2d(np.cov(ranks.T))
+    drawn = rng.multivariate_normal(np.zeros(len(spread)), spread, len(values))
+    size = np.sqrt(np.diag(spread))
+    levels = norm.cdf(np.divide(drawn, size, out=np.zeros_like(drawn), where=size > 0))
+    return np.stack(
+        [np.quantile(column, level, method="inverted_cdf") for column, level in zip(values.T, levels.T, strict=True)],
+        axis=1,
+    )
+
+
 def _unit(values: Floats) -> Floats:
-    return np.asarray(values / np.linalg.norm(values, axis=1, keepdims=True), np.float64)
+    """Rows of length 1; what is 0 stays so."""
+    size = np.linalg.norm(values, axis=1, keepdims=True)
+    return np.asarray(np.divide(values, size, out=np.zeros_like(values), where=size > 0), np.float64)
 
 
 def _parted(vectors: Floats, seed: int) -> tuple[float, Floats]:

@@ -73,6 +73,18 @@ def test_no_structure_is_no_pattern():
     assert patterns(table(rows[:20])) == []
 
 
+def test_skew_is_no_group():
+    """Positive and skewed values without groups lie in corners; k-means parts them well."""
+    told = 0
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        rows = [
+            row({("left", "colour"): rng.exponential(), ("right", "number"): rng.exponential()}) for _ in range(100)
+        ]
+        told += bool(patterns(table(rows)))
+    assert told <= 2  # of ten at a level of 1 in 20
+
+
 def test_records_hold_what_maps_need():
     model = cx.FunctionModel(
         lambda batch: [float(("red" in s["text"]) * ("b" in s["text2"])) for s in batch], ("text",)
