@@ -135,12 +135,14 @@ def _mirrored(estimate: Estimate) -> Estimate:
 
 
 def _strata(summary: Summary) -> Iterator[Finding]:
-    """Where strata differ from the rest; of strata that are the same samples, the first."""
-    told_of: set[tuple[str, bytes]] = set()
+    """Where strata differ from the rest; of strata that are the same samples, or each other's rest, the first."""
+    told_of: set[tuple[str, frozenset[bytes]]] = set()
     for one in summary.contrasts:
-        if not one.p_value < SURE or not _is_told(one):
+        if not one.p_value < SURE:
             continue
-        same = (one.measure.name, np.sort(one.stratum.rows).tobytes())
+        mask = np.zeros(len(summary.table.rows), bool)
+        mask[one.stratum.rows] = True
+        same = (one.measure.name, frozenset({mask.tobytes(), (~mask).tobytes()}))
         if same in told_of:
             continue
         told_of.add(same)
@@ -152,11 +154,6 @@ def _strata(summary: Summary) -> Iterator[Finding]:
         )
         nearer = min(abs(one.difference.low), abs(one.difference.high))
         yield Finding(text, "stratum", nearer if unit != "value" else nearer / 2, _rows(summary, one))
-
-
-def _is_told(contrast: Contrast) -> bool:
-    """Whether a contrast is no more than its own definition: right answers are right."""
-    return not (contrast.stratum.column == "correct" and contrast.measure.name == "accuracy")
 
 
 def _rows(summary: Summary, contrast: Contrast) -> tuple[str, ...]:
