@@ -64,8 +64,11 @@ def maps(table: Table) -> list[Map]:
             counts[at] = there[k]
             if there[k] >= FEWEST:
                 means[at] = sums[k] / there[k]
-        if np.isfinite(means).any():
-            found.append(Map((a, b), rows, columns, means, counts))
+        up, across = (np.flatnonzero(np.isfinite(means).any(axis=axis)) for axis in (1, 0))
+        if len(up):
+            kept = np.ix_(up, across)
+            named = tuple(rows[k] for k in up), tuple(columns[k] for k in across)
+            found.append(Map((a, b), *named, means[kept], counts[kept]))
     return found
 
 

@@ -128,7 +128,8 @@ def _contrasts(found: Sequence[Measure], groups: Sequence[Stratum], draws: Boots
             rest = some.rest_of(all_rows)
             between = some.beside(rest).estimate(difference(one.figure, len(all_rows.whole)))
             own = some.estimate(one.figure, share=one.counts)
-            if np.isfinite(own.value) and np.isfinite(between.value):
+            itself = group.column == "correct" and one.name == "accuracy"  # right answers are right: no comparison
+            if np.isfinite(own.value) and np.isfinite(between.value) and not itself:
                 contrasts.append(Contrast(one, group, own, between))
     corrected = holm([one.difference.p_value for one in contrasts])
     return tuple(replace(one, p_value=float(p)) for one, p in zip(contrasts, corrected, strict=True))

@@ -42,12 +42,14 @@ def test_sums_by_sort_are_those_of_the_block():
 
 
 def test_a_map_is_the_mean_over_samples_that_have_both_sorts():
-    rows = [row({("left", "colour"): 1.0 + k % 2}) for k in range(12)] + [row({("left", "number"): 9.0})] * 9
+    rows = [row({("left", "colour"): 1.0 + k % 2, ("right", "number"): 0.0}) for k in range(12)]
+    rows += [row({("left", "number"): 9.0, ("right", "place"): 1.0})] * 9
     (found,) = maps(table(rows))
-    assert (found.parts, found.rows, found.columns) == (("image", "text"), ("left",), ("colour", "number"))
+    assert (found.parts, found.rows, found.columns) == (("image", "text"), ("left", "right"), ("colour", "number"))
     assert found.values[0, 0] == pytest.approx(1.5)
-    assert np.isnan(found.values[0, 1])
-    assert found.counts.tolist() == [[12, 9]]
+    assert np.isnan(found.values[[0, 1], [1, 0]]).all(), "nine samples are too few; none has both"
+    assert found.values[1, 1] == 0.0
+    assert found.counts.tolist() == [[12, 9], [0, 12]]
 
 
 def test_two_planted_patterns_are_told_apart_with_their_samples():
