@@ -28,7 +28,7 @@ def doctor(
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 …")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16, float16 or auto.")] = None,
 ) -> None:
-    """Check a model's adapter on a sample: a drawn picture and a question, unless you give one."""
+    """Check a model's adapter on a sample: a drawn picture, two beeps and a question as it takes them, or yours."""
     parts = parse_parts(image, text, part)
     from chiasm.cli.terminal import stderr
     from chiasm.models.doctor import examine
@@ -63,7 +63,7 @@ def sample_for(adapter: Adapter, model: str, parts: dict[str, str]) -> Sample:
     if trained_on is not None and not parts:
         return dataset(trained_on, 1)[0]
     given = {kind_of(name) for name in parts}
-    own: dict[str, Any] = {"image": drawing, "text": lambda: QUESTION}
+    own: dict[str, Any] = {"image": drawing, "audio": beeps, "text": lambda: QUESTION}
     filled = {kind: own[kind]() for kind in adapter.kinds if kind in own and kind not in given}
     return Sample(**{**filled, **parts})
 
@@ -77,6 +77,17 @@ def drawing() -> Any:
     pen.ellipse((24, 48, 104, 128), fill=(205, 45, 45))
     pen.rectangle((132, 100, 200, 168), fill=(40, 90, 190))
     return picture
+
+
+def beeps() -> Any:
+    """Two beeps in a second, the second an octave higher."""
+    import numpy as np
+
+    from chiasm.modalities.audio_reading import RATE
+
+    time = np.arange(RATE) / RATE
+    loud = ((time > 0.1) & (time < 0.3)) | ((time > 0.6) & (time < 0.9))
+    return (0.5 * loud * np.sin(2 * np.pi * np.where(time < 0.5, 440, 880) * time)).astype(np.float32)
 
 
 def _report(model: str, adapter: Adapter, checks: Sequence[Check]) -> None:
