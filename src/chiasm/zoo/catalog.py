@@ -72,6 +72,7 @@ SHIPPED: Final = (
     "blip-shapes",
     "clip-captions",
     "siglip-captions",
+    "omni-chimes",
     "prior-shortcut",
     "prior-grounded",
     "prior-growth",

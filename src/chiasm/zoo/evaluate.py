@@ -246,7 +246,8 @@ def text_of(found: Report) -> str:
             else f"the same seeds, {found.hidden_n[data]}{each} seed, {found.n} where nothing is hidden; "
         ) + f"cells of a {GRID} × {GRID} grid filled with the picture's mean colour, words replaced by `<mask>`"
         pieces.append(f"**{data}, with parts hidden** ({how})\n\n{detail(rows, found.chance.get(data))}")
-    pieces.append(_legend(found))
+    if found.hidden:
+        pieces.append(_legend(found))
     if found.removal:
         lines = [[way, cell(several)] for way, several in found.removal.items()]
         how = f"the same seeds, {found.n} questions each whose answer language predicts; of the right answers"
