@@ -21,7 +21,9 @@ _TABLES = ("parts", "fixed", "remote")
 def parse_parts(
     images: Sequence[str] | None, texts: Sequence[str] | None, parts: Sequence[str] | None
 ) -> dict[str, str]:
-    """Parts by name: pictures, then texts, then what ``--part`` names, each in the order given.
+    """Parts by name: pictures, then what ``--part`` names, then texts, each in the order given.
+
+    Models read the parts in this order, and those that take several were trained on questions that come last.
 
     Args:
         images: values of ``--image``: the parts ``image``, ``image2``, ``image3`` …
@@ -31,7 +33,7 @@ def parse_parts(
     Raises:
         InvalidInput: a part without a name or value, a name that cannot be used, or one that is given twice.
     """
-    found = {**_numbered("image", images), **_numbered("text", texts)}
+    found, questions = _numbered("image", images), _numbered("text", texts)
     for given in parts or ():
         name, equals, value = given.partition("=")
         if not equals or not value:
@@ -40,10 +42,10 @@ def parse_parts(
             raise InvalidInput(f"--part {given!r}: {name!r} is not a name; use letters, digits and underscores.")
         if name in _RESERVED:
             raise InvalidInput(f"--part {given!r}: {name!r} is not a part of a sample; choose another name.")
-        if name in found:
+        if name in found or name in questions:
             raise InvalidInput(f"Part {name!r} is given twice; give the second another name, e.g. {name}_b.")
         found[name] = value
-    return found
+    return {**found, **questions}
 
 
 def _numbered(name: str, values: Sequence[str] | None) -> dict[str, str]:

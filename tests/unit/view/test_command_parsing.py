@@ -13,9 +13,9 @@ def test_parts_are_named_and_ordered():
     assert list(found.items()) == [
         ("image", "a.png"),
         ("image2", "b.png"),
-        ("text", "Q"),
         ("audio", "talk.wav"),
         ("extra", "x=y"),
+        ("text", "Q"),
     ]
     assert parse_parts(None, None, None) == {}
 
@@ -28,11 +28,12 @@ def test_parts_are_named_and_ordered():
         ("2nd=x", r"'2nd' is not a name; use letters"),
         ("answer=red", r"'answer' is not a part of a sample; choose another name"),
         ("image=b.png", r"'image' is given twice; give the second another name, e\.g\. image_b"),
+        ("text=Why?", r"'text' is given twice; give the second another name, e\.g\. text_b"),
     ],
 )
 def test_wrong_parts_name_the_value_and_the_remedy(part, message):
     with pytest.raises(InvalidInput, match=message):
-        parse_parts(["a.png"], None, [part])
+        parse_parts(["a.png"], ["Q"], [part])
 
 
 def test_fixed_players():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
+from scipy.io import wavfile
 
 import chiasm as cx
 from chiasm.zoo import catalog
@@ -63,3 +65,15 @@ def test_pairs_across_all_three_parts_sum_to_what_the_model_gives(model):
     assert all(len(parts) == 2 for parts in pairs)
     assert len({frozenset(parts) for parts in pairs}) >= 2
     assert estimated.top_pairs(1)[0].value == pytest.approx(e.top_pairs(1)[0].value, rel=0.5)
+
+
+def test_chimes_from_files_are_read_as_the_model_was_trained_whatever_the_order_of_columns(model, tmp_path):
+    own = cx.dataset("chimes", 5, seed=3, types=["same"])[4]
+    Image.fromarray(own["image"].data).save(tmp_path / "a.png")
+    wavfile.write(tmp_path / "a.wav", 16_000, own["audio"].data)
+    (tmp_path / "rows.csv").write_text(f'text,audio,image,answer\n"{own["text"].data}",a.wav,a.png,yes\n')
+    (sample,) = cx.dataset(tmp_path / "rows.csv")
+    assert list(sample.parts) == list(own.parts)
+    told, plain = (model.resolve(model.prepare(one), model.default_target)[1] for one in (sample, own))
+    assert told.answer == plain.answer == "yes"
+    assert told.probability == pytest.approx(plain.probability, abs=1e-4)

@@ -109,7 +109,9 @@ def _sample(row: Row, where: str, named: Mapping[str, str | None], folder: Path)
     taken = {what: left.pop(column) for what, column in columns.items() if column is not None}
     answer = _answer(taken.pop("answer", None), where)
     given = taken | {name: left.pop(name) for name in list(left) if is_part(name) and name not in taken}
-    order = left.pop("parts") if isinstance(left.get("parts"), list) else list(given)
+    told = isinstance(left.get("parts"), list)
+    # models read the parts in order; those that take several were trained on questions that come last
+    order = left.pop("parts") if told else sorted(given, key=lambda name: name.startswith("text"))
     if sorted(map(str, order)) != sorted(given):
         raise InvalidInput(f"{where}: parts is {order!r}; it must list {', '.join(given)} in their order.")
     parts: dict[str, Any] = {}
