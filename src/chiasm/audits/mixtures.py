@@ -18,8 +18,6 @@ from chiasm.models.base import Adapter
 from chiasm.models.games import make_game
 
 Floats = NDArray[np.float64]
-#: answers that are told apart; rarer ones count as one
-MOST_ANSWERS = 40
 
 
 def mixed(model: Adapter, samples: Sequence[Sample], number: int, most: int, target: Target) -> dict[str, Any] | None:
@@ -79,18 +77,20 @@ class Mixtures:
     def projected(self) -> NDArray[np.str_]:
         """The answer to each sample of the closest model whose parts do not work together, ``str[m]``.
 
-        Answers are ones and zeros for each class; the projection's answer is the class that it gives most.
+        Answers are ones and zeros for each class; the projection's answer is the class that it gives most. All times
+        m^parts these are counts, so nothing is rounded and no answer is too rare to be told apart.
         """
         answers, own = self._answers(), self.own()
         names, which, counts = np.unique(answers, return_inverse=True, return_counts=True)
-        kept = np.argsort(-counts, kind="stable")[:MOST_ANSWERS]
-        classes = np.stack([which.reshape(answers.shape) == k for k in kept], axis=-1).astype(np.float64)
-        where = np.arange(len(self.rows))
-        fitted = additive_fit(classes)[(where,) * answers.ndim]
-        # of classes that it gives equally, the model's own answer, so that rounding changes none
-        level = fitted >= fitted.max(axis=1, keepdims=True) - 1e-9
-        mine = names[kept] == own[:, None]
-        return np.where((level & mine).any(axis=1), own, names[kept[fitted.argmax(axis=1)]])
+        which, order = which.reshape(answers.shape), np.argsort(-counts, kind="stable")
+        found = own.copy()
+        for k, answer in enumerate(own):
+            held = sum(np.bincount(which.take(k, axis).ravel(), minlength=len(names)) for axis in range(which.ndim))
+            fitted = len(own) * held - (which.ndim - 1) * counts
+            # of classes that it gives equally, the model's own answer, else the one more frequent in all mixtures
+            if fitted[np.searchsorted(names, answer)] < fitted.max():
+                found[k] = names[order[fitted[order].argmax()]]
+        return found
 
     def unexplained(self) -> tuple[Floats, Floats]:
         """Of the mixtures of each sample's first part: squares that no additive model has, and all squares."""

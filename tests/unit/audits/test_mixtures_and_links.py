@@ -11,8 +11,8 @@ from sklearn.metrics import roc_auc_score
 import chiasm as cx
 from chiasm.audits.links import LEVELS, auroc
 from chiasm.audits.measures import measures
-from chiasm.audits.mixtures import gather, mixed
-from chiasm.audits.projection import additive_fit
+from chiasm.audits.mixtures import Mixtures, gather, mixed
+from chiasm.audits.projection import additive_fit, additive_projection
 from chiasm.audits.record import Plan, record
 from chiasm.audits.table import Table
 from chiasm.core.errors import InvalidInput
@@ -153,3 +153,21 @@ def test_a_planted_link_between_interplay_and_right_answers_is_a_figure():
     one = found["right_by_image_text_interplay"]
     assert one.figure(one.columns.sum(0)) == 1
     assert SimpleNamespace(**vars(one)).unit == "share"
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_one_part_alone_needs_no_interplay_however_many_answers_there_are(parts):
+    m = 12 if parts == 3 else 60
+    own = np.array([f"answer {k}" for k in range(m)])
+    found = Mixtures(np.arange(m), np.broadcast_to(own, (m,) * parts), None)
+    assert (found.projected() == own).all()
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_projected_answers_are_those_of_the_fit_to_ones_and_zeros(parts):
+    answers = np.random.default_rng(parts).choice(list("aaabbcd"), (7,) * parts)
+    found = Mixtures(np.arange(7), answers, None)
+    names = np.unique(answers)
+    fitted = additive_projection((answers[..., None] == names).astype(float))
+    chosen = fitted[np.arange(7), np.searchsorted(names, found.projected())]
+    np.testing.assert_allclose(chosen, fitted.max(axis=1), atol=1e-12)
