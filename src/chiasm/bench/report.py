@@ -111,7 +111,8 @@ def report(run: Benchmark, metrics: Sequence[str] | None = None, replicates: int
     boards = tuple(itertools.chain.from_iterable(_boards(scores, name, higher[name], replicates) for name in wanted))
     if not boards:
         raise InvalidInput(
-            f"No metric of {run.spec.name!r} has {FEWEST} samples that all explainers share yet; go on with the run."
+            f"No metric of {run.spec.name!r} has {FEWEST} samples that all explainers share yet; "
+            f"go on with the run, or run it again with more samples (--samples) if it is done."
         )
     own = scores[~scores["explainer"].isin(CONTROLS) & (scores["metric"] == scores["metric"].iloc[0])]
     costs = own.groupby("explainer").agg(passes=("passes", "mean"), seconds=("seconds", "median"))

@@ -198,10 +198,10 @@ class Server:
         manners = self.manners
         with self._lock:
             if manners.max_requests is not None and self.sent >= manners.max_requests:
-                raise BudgetSpent(f"the cap of {manners.max_requests:,} requests is reached")
+                raise BudgetSpent(f"the cap of {manners.max_requests:,} requests is reached; raise max_requests")
             foreseen = self.spent + (self._on_the_way + 1) * self._dearest
             if manners.max_cost is not None and self.price is not None and foreseen > manners.max_cost:
-                raise BudgetSpent(f"the cap of {self.price.say(manners.max_cost)} is reached")
+                raise BudgetSpent(f"the cap of {self.price.say(manners.max_cost)} is reached; raise max_cost")
             self.sent += 1
             self._on_the_way += 1
             now = time.monotonic()
