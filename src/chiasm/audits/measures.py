@@ -103,7 +103,7 @@ def _cooperation(table: Table, right: Floats) -> Measure:
         base = (sums[..., parts + 2 :] / n).max(axis=-1)
         return np.asarray(shares[..., -1] - base - (shares[..., :-1] - base[..., None]).sum(axis=-1), np.float64)
 
-    line = "accuracy that only the parts together have"
+    line = "accuracy above guessing, less what each part by itself has above guessing"
     # Guessing is right on all of a stratum that is one reference: the figure is of whole data sets.
     return Measure(
         "cooperation", line, columns, figure, "difference of shares", "SHAPE, Hu et al. 2022", compared=False

@@ -21,6 +21,7 @@ from chiasm.runs.carry_out import Tally, carry_out
 from chiasm.runs.cells import Done
 from chiasm.runs.engines import engine
 from chiasm.runs.store import Store
+from chiasm.statistics.bootstrap import LEAST_REPLICATES
 from chiasm.zoo.data.cards import CARDS, Judge, same_words
 
 KIND: Final = "audit"
@@ -69,10 +70,12 @@ def audit(
         progress: called at the start and after each sample.
 
     Raises:
-        InvalidInput: the folder holds something else, or objects are given to several processes.
+        InvalidInput: too few replicates, the folder holds something else, or objects are given to several processes.
         ChiasmError: a model or data set that is not there.
     """
     plan = plan or Plan()
+    if replicates < LEAST_REPLICATES:  # told before the samples are computed, not behind them
+        raise InvalidInput(f"replicates is {replicates}; an interval needs {LEAST_REPLICATES} or more.")
     labels = _labels(model, against)
     models = dict(zip(labels, [model] if against is None else [model, against], strict=True))
     named = isinstance(data, str | Path)

@@ -15,7 +15,7 @@ from chiasm.bench.spec import BenchSpec, ExplainerSpec, MetricSpec
 from chiasm.bench.tables import CONTROLS
 from chiasm.bench.work import BenchWork
 from chiasm.core.coalitions import distinct
-from chiasm.core.errors import ChiasmError, InvalidInput
+from chiasm.core.errors import ChiasmError, InvalidInput, UnknownName
 from chiasm.core.explanation import Explanation
 from chiasm.core.game import Game
 from chiasm.core.players import Players
@@ -75,7 +75,8 @@ class Validation:
             each = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.seconds.items())
             hours = self.samples / len(self.seconds) * sum(self.seconds.values()) / self.workers / 3600
             found.append(f"measured for a sample: {each}; about {_in_words(hours)} in all, with {self.workers} at work")
-        found.append("nothing is wrong" if not self.problems else f"{len(self.problems)} problems")
+        several = "s" if len(self.problems) > 1 else ""
+        found.append(f"{len(self.problems)} problem{several}" if self.problems else "nothing is wrong")
         return found
 
 
@@ -193,6 +194,8 @@ def _look_at(spec: BenchSpec, label: str, sample: Sample, found: Validation) -> 
     try:
         found.values[label] = _values(spec, players, controls=spec.controls and bool(sample.truth or sample.masks))
     except FAILURES as error:
+        if isinstance(error, UnknownName) and found.problems:
+            return  # it is among them
         found.notes.append(f"data set {label!r}: values cannot be told before: {in_words(error)}")
 
 

@@ -43,6 +43,9 @@ def make_app(adapter: Any, name: str) -> Any:
     app, chat = FastAPI(title="chiasm serve"), kinds[adapter.family](adapter, name)
 
     def completions(body: dict[str, Any] = Body(...)) -> Any:  # noqa: B008 - FastAPI's way
+        if body.get("model", name) != name:
+            missing = f"There is no model {body['model']!r} here; ask for {name!r}."
+            return JSONResponse({"error": {"message": missing, "type": "invalid_request_error"}}, 404)
         try:
             return chat(body)
         except ChiasmError as error:

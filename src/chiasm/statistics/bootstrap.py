@@ -24,6 +24,8 @@ Figure = Callable[[Floats], Floats]
 LEVEL: Final = 0.95
 #: numbers of drawn counts that are held at once
 HELD: Final = 4_000_000
+#: fewest resamples whose ends can be an interval's
+LEAST_REPLICATES: Final = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,8 +134,10 @@ class Bootstrap:
         self.n, self.replicates, self._seed = len(names), replicates, seed
         if not self.n:
             raise InvalidInput("There is no sample to draw from; an interval needs some.")
-        if replicates < 100:
-            raise InvalidInput(f"{replicates} resamples cannot give the ends of an interval; draw 100 or more.")
+        if replicates < LEAST_REPLICATES:
+            raise InvalidInput(
+                f"{replicates} resamples cannot give the ends of an interval; draw {LEAST_REPLICATES} or more."
+            )
 
     def estimate(self, columns: ArrayLike, figure: Figure, *, share: bool = False) -> Estimate:
         """One figure with its interval, see `Sums.estimate`; ``columns`` as for `sums`."""

@@ -170,3 +170,10 @@ def test_objects_are_not_for_several_workers_and_folders_are_not_shared(tmp_path
     (tmp_path / "other" / "file").write_text("x")
     with pytest.raises(InvalidInput, match="something else"):
         cx.audit(model_of([]), samples(2), folder=tmp_path / "other")
+
+
+def test_too_few_resamples_are_told_before_anything_is_computed(tmp_path):
+    asked: list[int] = []
+    with pytest.raises(InvalidInput, match="replicates is 50; an interval needs 100 or more"):
+        cx.audit(model_of(asked), samples(2), folder=tmp_path, replicates=50)
+    assert asked == []

@@ -48,7 +48,7 @@ def test_an_audit_asks_an_api(toy, tmp_path):
     options = {"base_url": toy.url, "reading": "first", "cache": False, "check": False}
     data = [cx.Sample(image=sample["image"].data, text=sample["text"].data, id=f"s{k}", answer="red")
             for k, sample in enumerate(cx.dataset("shapes", n=3, seed=1))]  # fmt: skip
-    found = cx.audit("openai:toy", data, folder=tmp_path / "audit", model_options=options, replicates=50)
+    found = cx.audit("openai:toy", data, folder=tmp_path / "audit", model_options=options, replicates=100)
     assert toy.bodies
     assert len(found.cells) == 3
     assert found.failed.empty

@@ -74,7 +74,10 @@ def find_key(host: str, key_env: str | None, key_file: str | Path | None) -> Key
     name = key_env or ("OPENAI_API_KEY" if host == "api.openai.com" else "CHIASM_API_KEY")
     secret = os.environ.get(name, "").strip()
     if not secret and (key_env or host == "api.openai.com"):
-        raise InvalidInput(f"The environment variable {name} holds no API key; set it, or name a file by key_file.")
+        raise InvalidInput(
+            f"The environment variable {name} holds no API key; set it, or name a file by key_file=PATH "
+            f"(--remote key_file=PATH)."
+        )
     return Key(secret) if secret else None
 
 
@@ -94,6 +97,6 @@ def check_url(url: str, *, allow_http: bool) -> str:
     if parts.scheme == "http" and parts.hostname not in LOOPBACK and not allow_http:
         raise InvalidInput(
             f"http:// to {parts.hostname!r} would send pictures and key readable by anybody on the way; use https://, "
-            f"or say allow_http=True."
+            f"or say allow_http=True (--remote allow_http=true)."
         )
     return url.rstrip("/")
