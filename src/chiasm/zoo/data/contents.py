@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chiasm.zoo.data import prior
+from chiasm.zoo.data import chimes, prior
 from chiasm.zoo.data.captions import CAPTIONS, NEGATIVES
 from chiasm.zoo.data.phrases import PHRASES
 from chiasm.zoo.data.sets import TYPES
@@ -16,6 +16,8 @@ def templates(name: str) -> dict[str, tuple[str, ...]]:
     """
     if name == "captions":
         return {kind: tuple(t for key in keys for t in CAPTIONS[key]) for kind, keys in NEGATIVES.items()}
+    if name == "chimes":
+        return chimes.PHRASES
     kinds = prior.TYPES if name == "prior" else TYPES.get(name, ())
     # A type whose questions take several forms has a list for each: "counting colour", "counting shape".
     return {
