@@ -160,7 +160,7 @@ def test_a_run_into_another_runs_folder_is_refused(finished, tmp_path):
 
 def test_interrupted_and_resumed(tmp_path):
     """Ctrl-C on a run with worker processes: what is done is kept, no process stays, and it goes on."""
-    spec = {**SPEC, "datasets": [{"load": "shapes", "n": 40}], "explainers": ["chefer", "random"]}
+    spec = {**SPEC, "datasets": [{"load": "shapes", "n": 400}], "explainers": ["chefer", "random"]}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(spec))
     command = [sys.executable, "-c", "from chiasm.cli.main import run; run()", "bench", "run", "mine.yaml", "-w", "1"]
     process = subprocess.Popen(
@@ -175,7 +175,7 @@ def test_interrupted_and_resumed(tmp_path):
     assert "Go on: chiasm bench resume mine" in said
     assert "Traceback" not in said
     done = len(Benchmark.open(folder).store.done())
-    assert 0 < done < 40 * 5
+    assert 0 < done < 400 * 5
     end = time.monotonic() + 20
     while time.monotonic() < end and (left := group(process.pid)):
         time.sleep(0.1)

@@ -127,8 +127,10 @@ def test_command_with_details(sample, explanation, tmp_path):
     found = Scores.load(out)
     by_name = {words[0]: words[1:] for text in shown.splitlines() if (words := text.split())}
     for part in ("image", "text"):
-        wanted = [found[name, "srg"].values[part] for name in found.explanations]
-        assert by_name[part] == [f"{value:.3f}".replace("-", "−") for value in wanted]
+        values = [found[name, "srg"].values[part] for name in found.explanations]
+        single, drawn = values[:-3], values[-3:]  # random explanations are told as a range
+        told = [f"{value:.3f}".replace("-", "−") for value in (*single, min(drawn), max(drawn))]
+        assert by_name[part] == [*told[:-1], "…", told[-1]]
     assert "chance" in shown
     assert "chance" not in plain
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -237,10 +236,17 @@ def test_the_adapters_own_checks_are_included() -> None:
 def test_answers_spelled_for_one_sample_are_handed_to_the_other() -> None:
     """Decoders spell an answer as suits a sample; the check of places must compare the same tokens."""
 
+    class Remembering(dict[Any, Any]):
+        """What functions remember, and answers as decoders keep them."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.answers: dict[str, int] = {}
+
     class Spelling(FunctionModel):
         def prepare(self, sample: Sample) -> Any:
             prepared = super().prepare(sample)
-            prepared.state = SimpleNamespace(answers={})
+            prepared.state = Remembering()
             return prepared
 
         def resolve(self, prepared: Any, target: Target) -> Any:

@@ -18,6 +18,7 @@ BARS = {
     "qwen-shapes": DECODER,
     "idefics-shapes": DECODER,
     "vilt-shapes": {"shapes": {"colour": 0.93, "shape": 0.93, "existence": 0.93}},
+    "omni-chimes": {"chimes": {"colour": 0.98, "pitch": 0.98, "beeps": 0.98, "either": 0.98, "same": 0.85}},
     "clip-captions": {"captions": {"swap": 0.85, "relation": 0.85}},
 }
 #: models that have no bar of accuracy; the twins have one of their own
