@@ -9,9 +9,11 @@ import datasets as hugging_face
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
+from scipy.io import wavfile
 
 import chiasm as cx
 from chiasm.core.errors import InvalidInput, MissingDependency
+from chiasm.modalities.audio_reading import read_sound
 from chiasm.modalities.image_reading import read_image
 from chiasm.zoo.data.export import JSONL
 
@@ -357,4 +359,39 @@ def test_requests_that_cannot_be_met_are_refused(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "datasets", None)
     with pytest.raises(MissingDependency, match=r"chiasm\[data\]"):
         cx.export(cx.dataset("shapes", 1), tmp_path / "out", format="datasets")
+    assert list(tmp_path.iterdir()) == []
+
+
+def beeps(**more):
+    sound = np.sin(np.arange(8000, dtype=np.float32) / 5) / 2
+    return cx.Sample(audio=sound, text="How many?", **{"truth": {"audio": np.array([[0.1, 0.3]])}, **more})
+
+
+def test_sounds_survive_as_models_are_given_them(tmp_path):
+    own = tmp_path / "own.wav"
+    wavfile.write(own, 22_050, np.arange(-500, 500, dtype=np.int16))
+    given = [*cx.dataset("chimes", 3, seed=1), beeps(), cx.Sample(audio=own, image=PICTURE, text="What is it?")]
+    back = cx.dataset(cx.export(given, tmp_path / "out"))
+    assert (tmp_path / "out" / "sounds" / "000004-audio.wav").read_bytes() == own.read_bytes()
+    for sample, read in zip(given, back, strict=True):
+        assert list(read.parts) == list(sample.parts)
+        assert np.array_equal(read_sound(read["audio"].data), read_sound(sample["audio"].data))
+        assert read.truth.keys() == sample.truth.keys()
+        assert all(np.array_equal(truth, sample.truth[name]) for name, truth in read.truth.items())
+        assert (read.answer, dict(read.tags)) == (sample.answer, dict(sample.tags))
+
+
+@pytest.mark.parametrize(
+    ("truth", "says"),
+    [([[0.3, 0.1]], "start, end"), ([[0.4, 0.6]], "within the sound"), ([0.1, 0.3], "start, end")],
+)
+def test_times_outside_of_a_sound_are_refused(truth, says, tmp_path):
+    with pytest.raises(InvalidInput, match=says):
+        cx.export([beeps(truth={"audio": np.array(truth)})], tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_format_without_sounds_says_which_has_them(tmp_path):
+    with pytest.raises(InvalidInput, match="use the format jsonl"):
+        cx.export([beeps()], tmp_path / "out", "datasets")
     assert list(tmp_path.iterdir()) == []

@@ -6,35 +6,40 @@ written beside its place (inside of it, where the folder exists) and moved there
 
 from __future__ import annotations
 
-import io
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from chiasm.core.content import digest
 from chiasm.core.errors import InvalidInput, MissingDependency
-from chiasm.core.sample import Part, Sample, Tag
+from chiasm.core.sample import Sample, Tag
+from chiasm.modalities.audio_reading import RATE, read_sound
 from chiasm.zoo.data import fields
-from chiasm.zoo.data.fields import PART, field
+from chiasm.zoo.data.export_files import check_pixels, file_of, mask_files
+from chiasm.zoo.data.fields import field
 
 Format = Literal["jsonl", "datasets"]
 
 JSONL: Final = "data.jsonl"
-IMAGES, MASKS = "images", "masks"
+MASKS: Final = "masks"
+_FOLDERS: Final = {"image": "images", "audio": "sounds"}
+"""Kind of a part → the folder of its files."""
 MARK: Final = ".chiasm-export.json"
 """The file that says which files an export wrote: a folder is replaced only if it holds these and no others."""
 
-_AS_PNG: Final = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 _TYPES: Final[dict[type, str]] = {bool: "bool", int: "int64", float: "float64", str: "string"}
 _INTEGERS: Final = range(-(2**63), 2**63)
 """Whole numbers that every format, and every program that reads it, can hold."""
+_WRITTEN: Final = re.compile(r"(image|text|audio)\d*")
+"""Names of parts that a folder can be written with."""
+_TRUTH: Final = {"text": "words", "image": "boxes", "audio": "times"}
+"""Kind of a part → the field of its truth."""
 _FEATURE: Final = "_type"
 """By this name Hugging Face's description of columns says what a column is; a tag cannot have it."""
 
@@ -45,12 +50,15 @@ def export(samples: Iterable[Sample], folder: str | Path, format: Format = "json
     Both formats keep everything: pictures to the pixel, masks, boxes, spans, tags, answer and id.
 
     Args:
-        samples: with parts of the kinds image and text, named ``image``, ``image2`` …, ``text``, ``text2`` …
+        samples: with parts of the kinds image, text and audio, named ``image``, ``image2`` …, ``text``, ``audio`` …
         folder: where to; it must be new or empty, or ``force`` must be given.
         format: ``"jsonl"``: a line of ``data.jsonl`` for each sample with the fields ``image`` (path of its picture in
             ``images/``), ``text``, ``answer``, ``boxes``, ``words`` (character spans), ``masks`` (paths of 1-bit
-            pictures in ``masks/``), ``tags`` and ``id``; those of a second picture are ``image2``, ``image2_boxes`` …
-            ``"datasets"``: a Hugging Face data set with the same columns, to be read by ``datasets.load_from_disk``.
+            pictures in ``masks/``), ``tags`` and ``id``; those of a second picture are ``image2``, ``image2_boxes`` …;
+            ``audio`` (path of a file in ``sounds/``, a WAV of what models are given where it was none) and
+            ``audio_times`` (seconds).
+            ``"datasets"``: a Hugging Face data set with the same columns, to be read by ``datasets.load_from_disk``; it
+            takes no sounds.
         force: replace an earlier export; a folder that holds any file beside those it wrote is never touched.
 
     Returns:
@@ -180,17 +188,14 @@ def _check(sample: Sample, what: str) -> None:
         InvalidInput: something is not; the message names it and what to do.
     """
     for name, part in sample.parts.items():
-        match = PART.fullmatch(name)
+        match = _WRITTEN.fullmatch(name)
         if match is None or match[1] != part.kind:
             raise InvalidInput(
-                f"{what} has the part {name!r} of kind {part.kind!r}; parts that can be exported are of kind image or "
-                f"text and have such names: image, image2, text, text2."
+                f"{what} has the part {name!r} of kind {part.kind!r}; parts that can be exported are of kind image, "
+                f"text or audio and have such names: image, image2, text, text2, audio."
             )
-        if part.kind == "text":
-            _check_text(sample, name, what)
-        else:
-            _check_picture(sample, name, what)
-    if not {"image", "text"} <= sample.parts.keys():
+        _CHECKS[part.kind](sample, name, what)
+    if not {"image", "text"} <= sample.parts.keys() and all(part.kind != "audio" for part in sample.parts.values()):
         raise InvalidInput(f"{what} has the parts {', '.join(sample.parts)}; the parts image and text are needed.")
     for own, said in (("answer", sample.answer), ("id", sample.id)):
         if said is not None:
@@ -217,7 +222,7 @@ def _check_ids(samples: list[Sample]) -> None:
 
 
 def _content(sample: Sample) -> str:
-    parts = {name: part.data if part.kind == "text" else _picture(part, name) for name, part in sample.parts.items()}
+    parts = {name: part.data if part.kind == "text" else file_of(part, name) for name, part in sample.parts.items()}
     return digest([parts, sample.answer, sample.truth, sample.masks, _tags(sample)])
 
 
@@ -234,8 +239,19 @@ def _check_text(sample: Sample, name: str, what: str) -> None:
         fields.spans(truth.tolist(), data, f"{what}, truth of {name!r}")
 
 
+def _check_sound(sample: Sample, name: str, what: str) -> None:
+    try:
+        seconds = len(read_sound(sample.parts[name].data)) / RATE
+    except InvalidInput as error:
+        raise InvalidInput(f"{what}, the part {name!r}: {error}") from error
+    if name in sample.masks:
+        raise InvalidInput(f"{what}: the sound {name!r} has masks, which no folder holds; leave them out.")
+    if name in sample.truth:
+        fields.times(np.asarray(sample.truth[name]).tolist(), f"{what}, truth of {name!r}", seconds)
+
+
 def _check_picture(sample: Sample, name: str, what: str) -> None:
-    size = _check_pixels(sample.parts[name], what)
+    size = check_pixels(sample.parts[name], what)
     if name in sample.truth:
         truth = np.asarray(sample.truth[name])
         if not np.array_equal(fields.boxes(truth.tolist(), size, f"{what}, truth of {name!r}"), truth.reshape(-1, 4)):
@@ -247,53 +263,6 @@ def _check_picture(sample: Sample, name: str, what: str) -> None:
                 f"{what}: the masks of {name!r} are {masks.dtype}{list(masks.shape)}, its picture has {size[0]} × "
                 f"{size[1]} pixels; give masks bool[k, {size[1]}, {size[0]}], as the upright picture lies."
             )
-
-
-def _check_pixels(part: Part, what: str) -> tuple[int, int]:
-    """Width and height of an upright picture that can be written."""
-    data = part.data
-    if isinstance(data, str | Path):
-        return fields.upright_size(fields.expanded(data, what), what)
-    if isinstance(data, np.ndarray):
-        whole = data.size and (data.ndim == 2 or (data.ndim == 3 and data.shape[2] in (1, 3, 4)))
-        if not whole or data.dtype != np.uint8:
-            raise InvalidInput(
-                f"{what}: the picture is an array {data.dtype}{list(data.shape)}; give uint8[h, w] or uint8[h, w, 3]."
-            )
-        return data.shape[1], data.shape[0]
-    if not isinstance(data, Image.Image):
-        raise InvalidInput(
-            f"{what}: the picture is {data!r}, a {type(data).__name__}; give a path, a Pillow image, or an array "
-            f"uint8[h, w, 3]."
-        )
-    if data.mode not in _AS_PNG:
-        raise InvalidInput(f"{what}: the picture has the mode {data.mode!r}; turn it into RGB first: .convert('RGB').")
-    if 0 in data.size:
-        raise InvalidInput(f"{what}: the picture has {data.size} pixels; it needs at least one.")
-    with fields.decoding("given", what):
-        data.load()
-    return fields.upright_size(data, what)
-
-
-def _picture(part: Part, what: str) -> tuple[bytes, str]:
-    """The file of a picture and its suffix: as it is where it is a file, otherwise a PNG, which keeps every pixel."""
-    data = part.data
-    if isinstance(data, str | Path):
-        path = fields.expanded(data, what)
-        return path.read_bytes(), path.suffix.lower()
-    if isinstance(data, np.ndarray):
-        data = Image.fromarray(data[..., 0] if data.shape[2:] == (1,) else data)
-    return _png(ImageOps.exif_transpose(data)), ".png"  # a PNG is written without its EXIF
-
-
-def _png(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def _mask_files(masks: NDArray[np.bool_]) -> list[bytes]:
-    return [_png(Image.fromarray(mask)) for mask in masks]
 
 
 def _tags(sample: Sample) -> dict[str, Tag]:
@@ -309,24 +278,25 @@ def _plain(sample: Sample) -> dict[str, Any]:
         if part.kind == "text":
             row[name] = part.data
         if name in sample.truth:
-            row[field(name, "words" if part.kind == "text" else "boxes")] = sample.truth[name].tolist()
+            row[field(name, _TRUTH[part.kind])] = np.asarray(sample.truth[name]).tolist()
     return {**row, "answer": sample.answer}
 
 
 def _write_jsonl(samples: Sequence[Sample], folder: Path) -> None:
-    (folder / IMAGES).mkdir(parents=True)
+    folder.mkdir(parents=True)
     with (folder / JSONL).open("w", encoding="utf-8") as lines:
         for index, sample in enumerate(samples):
             row = {**_plain(sample), "tags": _tags(sample)}
             for name, part in sample.parts.items():
                 stem = f"{index:06d}" if name == "image" else f"{index:06d}-{name}"
-                if part.kind == "image":
-                    content, suffix = _picture(part, f"Sample {index}")
-                    row[name] = f"{IMAGES}/{stem}{suffix}"
+                if part.kind in _FOLDERS:
+                    content, suffix = file_of(part, f"Sample {index}")
+                    row[name] = f"{_FOLDERS[part.kind]}/{stem}{suffix}"
+                    (folder / row[name]).parent.mkdir(exist_ok=True)
                     (folder / row[name]).write_bytes(content)
                 if name in sample.masks:
                     (folder / MASKS).mkdir(exist_ok=True)
-                    files = _mask_files(sample.masks[name])
+                    files = mask_files(sample.masks[name])
                     row[field(name, "masks")] = [f"{MASKS}/{stem}-{k}.png" for k in range(len(files))]
                     for path, content in zip(row[field(name, "masks")], files, strict=True):
                         (folder / path).write_bytes(content)
@@ -350,14 +320,16 @@ def _write_datasets(samples: Sequence[Sample], folder: Path) -> None:
     for index, sample in enumerate(samples):
         row = _plain(sample)
         for name, part in sample.parts.items():
+            if part.kind == "audio":
+                raise InvalidInput(f"Sample {index} has the sound {name!r}; use the format jsonl, which keeps sounds.")
             if part.kind == "image":
-                row[name] = {"bytes": _picture(part, f"Sample {index}")[0], "path": None}
+                row[name] = {"bytes": file_of(part, f"Sample {index}")[0], "path": None}
                 features |= {name: datasets.Image(), field(name, "boxes"): [[datasets.Value("float64")]]}
                 features[field(name, "masks")] = [datasets.Image()]
             else:
                 features |= {name: string, field(name, "words"): [[datasets.Value("int64")]]}
             if name in sample.masks:
-                files = _mask_files(sample.masks[name])
+                files = mask_files(sample.masks[name])
                 row[field(name, "masks")] = [{"bytes": content, "path": None} for content in files]
         rows.append({**row, "tags": _tags(sample)})
     features["answer"] = string
@@ -397,4 +369,6 @@ def _tag_types(samples: Sequence[Sample]) -> dict[str, str]:
     return found
 
 
+#: kind of a part → how it is checked
+_CHECKS: Final = {"text": _check_text, "image": _check_picture, "audio": _check_sound}
 _WRITERS: Final = {"jsonl": _write_jsonl, "datasets": _write_datasets}

@@ -39,7 +39,7 @@ def is_part(name: str) -> bool:
 
 
 def field(part: str, what: str) -> str:
-    """The name of a part's ``boxes``, ``words`` or ``masks``: the plain word, or ``image2_boxes``."""
+    """The name of a part's ``boxes``, ``words``, ``masks`` or ``times``: the plain word, or ``image2_boxes``."""
     return what if part in ("image", "text") else f"{part}_{what}"
 
 
@@ -75,6 +75,19 @@ def tag(name: str, value: object, where: str) -> Tag:
         )
     kept: Tag = text(found, f"the tag {name!r}", where) if isinstance(found, str) else found
     return kept
+
+
+def times(value: Any, where: str, seconds: float = math.inf) -> NDArray[np.float64]:
+    """Starts and ends in a sound, ``float64[k, 2]`` in seconds.
+
+    Raises:
+        InvalidInput: anything else, or beyond the end of the sound.
+    """
+    found = isinstance(value, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in value)
+    numbers = found and all(type(x) in (int, float) and math.isfinite(x) for pair in value for x in pair)
+    if not numbers or not all(0 <= start < end <= seconds for start, end in value):
+        raise InvalidInput(f"{where}: times is {value!r}; list [start, end] in seconds within the sound.")
+    return np.array(value, np.float64).reshape(-1, 2)
 
 
 def boxes(value: Any, size: tuple[int, int], where: str) -> NDArray[np.float64]:

@@ -94,7 +94,7 @@ def _without_nested(rows: Iterator[tuple[str, Row]], named: Sequence[str]) -> It
     for where, row in rows:
         parts = [name for name in row if is_part(name)] + ["image", "text"]
         ours = {*named, *parts, "answer", "parts", "tags"}
-        ours |= {field(name, what) for name in parts for what in ("boxes", "masks", "words")}
+        ours |= {field(name, what) for name in parts for what in ("boxes", "masks", "words", "times")}
         nested = [name for name, value in row.items() if isinstance(value, list | dict) and name not in ours]
         for name in nested:  # Python shows each warning once
             warnings.warn(f"The column {name!r} is left out: it is none of {_KNOWN}, and no tag.", stacklevel=2)
@@ -125,6 +125,8 @@ def _sample(row: Row, where: str, named: Mapping[str, str | None], folder: Path)
             continue
         if not PART.fullmatch(name):
             parts[name] = _file_or_value(given[name], folder)
+            if name.startswith("audio") and (times := left.pop(field(name, "times"), None)) is not None:
+                truth[name] = fields.times(times, where)
             continue
         parts[name] = _picture(given[name], where, folder)
         places, files = (left.pop(field(name, what), None) for what in ("boxes", "masks"))
