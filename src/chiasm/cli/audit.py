@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chiasm.cli.explain import BaseUrl, Device, Dtype, Remote
-from chiasm.cli.parsing import merge, parse_options
+from chiasm.cli.parsing import joined, merge, parse_options
 from chiasm.core.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -33,8 +33,10 @@ SpecFile = Annotated[
 Against = Annotated[str | None, typer.Option(help="Another model, compared on the same samples.")]
 Samples = Annotated[int | None, typer.Option("--samples", "-n", min=1, help="The first N samples.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of a generated data set, of estimators and draws.")]
-PlayersGiven = Annotated[str | None, typer.Option("--players", help="As for chiasm explain, e.g. grid:4x4,words.")]
-MaskerGiven = Annotated[str | None, typer.Option("--masker", help="As for chiasm explain, e.g. image=blur:8.")]
+PlayersGiven = Annotated[
+    list[str] | None, typer.Option("--players", help="As for chiasm explain, e.g. grid:4x4,words.")
+]
+MaskerGiven = Annotated[list[str] | None, typer.Option("--masker", help="As for chiasm explain, e.g. image=blur:8.")]
 Budget = Annotated[int | None, typer.Option(min=0, help="Values a sample for pairs of units; 0: whole parts alone.")]
 Method = Annotated[str | None, typer.Option(help="Estimator of the pairs.")]
 Backgrounds = Annotated[
@@ -117,8 +119,8 @@ def audit(
         "samples": samples,
         "seed": seed,
         "options": parse_options(option, {}),
-        "players": players,
-        "maskers": masker,
+        "players": joined(players),
+        "maskers": joined(masker),
         "budget": budget,
         "method": method,
         "backgrounds": backgrounds,

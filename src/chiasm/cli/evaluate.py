@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from chiasm.cli.explain import BatchSize, Device, Dtype, Images, MaskersGiven, PartsGiven, PlayersGiven, Quiet, Texts
-from chiasm.cli.parsing import parse_parts
+from chiasm.cli.parsing import joined, parse_parts
 from chiasm.core.errors import InvalidInput
 from chiasm.core.registry import views
 
@@ -103,7 +103,7 @@ def evaluate(
     for metric in chosen or ():
         known.get(metric)  # a wrong name is refused before the model is loaded
     options = _given(device=device, dtype=dtype)
-    hidden_by = {AS_GIVEN: masker, **{name: name for name in baseline or ()}}
+    hidden_by = {AS_GIVEN: joined(masker), **{name: name for name in baseline or ()}}
     with Bar(quiet=quiet) as bar:
         bar(0, None, f"loading {name}")
         found = _scored(
@@ -113,7 +113,7 @@ def evaluate(
             hidden_by,
             metrics=chosen,
             controls=controls,
-            players=players,
+            players=joined(players),
             seed=seed,
             batch_size=batch_size,
             cache=cache,

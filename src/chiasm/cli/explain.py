@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from chiasm.cli.parsing import merge, parse_fixed, parse_options, parse_parts
+from chiasm.cli.parsing import joined, merge, parse_fixed, parse_options, parse_parts
 from chiasm.core.errors import InvalidInput
 
 #: fields of a description whose option has another name
@@ -73,15 +73,15 @@ IndexGiven = Annotated[
     str | None, typer.Option("--index", help="SII, BII, … See: chiasm list indices.", rich_help_panel=_METHOD)
 ]
 PlayersGiven = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         "--players",
-        help="How parts are cut, in their order: grid:7x7,words; or by name: image=grid:7x7,text=words.",
+        help="How parts are cut, in their order: grid:7x7,words; or by name: image=grid:7x7,text=words; repeatable.",
         rich_help_panel=_METHOD,
     ),
 ]
 MaskersGiven = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         "--masker",
         help="How absent players are hidden, in the same form: blur:8,attention.",
@@ -200,8 +200,8 @@ def explain(
         "candidates": candidate,
         "method": method,
         "index": index,
-        "players": players,
-        "maskers": masker,
+        "players": joined(players),
+        "maskers": joined(masker),
         "fixed": parse_fixed(fix),
         "budget": budget,
         "tolerance": tolerance,

@@ -52,6 +52,11 @@ def _numbered(name: str, values: Sequence[str] | None) -> dict[str, str]:
     return {name if i == 0 else f"{name}{i + 1}": value for i, value in enumerate(values or ())}
 
 
+def joined(values: Sequence[str] | None) -> str | None:
+    """An option that takes a list, given once or several times, as one text with commas; ``None`` if not given."""
+    return ",".join(values) if values else None
+
+
 def parse_fixed(given: Sequence[str] | None) -> dict[str, bool]:
     """``["text=present", "image:3=absent"]`` → ``{"text": True, "image:3": False}``.
 

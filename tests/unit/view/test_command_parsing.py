@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chiasm.cli.parsing import merge, parse_fixed, parse_parts
+from chiasm.cli.parsing import joined, merge, parse_fixed, parse_parts
 from chiasm.core.errors import InvalidInput
 
 
@@ -34,6 +34,12 @@ def test_parts_are_named_and_ordered():
 def test_wrong_parts_name_the_value_and_the_remedy(part, message):
     with pytest.raises(InvalidInput, match=message):
         parse_parts(["a.png"], ["Q"], [part])
+
+
+def test_players_given_several_times_are_one_list():
+    assert joined(["image=grid:3x3", "audio=segments:5,text=words"]) == "image=grid:3x3,audio=segments:5,text=words"
+    assert joined(["grid:3x3"]) == "grid:3x3"
+    assert joined(None) is joined([]) is None
 
 
 def test_fixed_players():
