@@ -229,6 +229,11 @@ def test_a_server_that_drips_is_left(proxy, sample):
         make_game(remote(proxy.url, retries=0, timeout=0.05), sample, players=PLAYERS)
 
 
+def test_a_server_that_is_not_there_is_told_at_once(sample):
+    with pytest.raises(ModelError, match=r"failed 2 times, last: ConnectError\. See that http://127"):
+        make_game(remote("http://127.0.0.1:9/v1", retries=6, pause=0.01), sample, players=PLAYERS)
+
+
 def test_the_key_is_nowhere(proxy, sample, tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("CHIASM_API_KEY", SECRET)
     found = explained(proxy.url, sample, cache=str(tmp_path))

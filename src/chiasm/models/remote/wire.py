@@ -71,11 +71,11 @@ class Manners:
 
 
 class _Failed(Exception):
-    """A try that may succeed later; with the seconds that the server asks to wait."""
+    """A try that may succeed later; with the seconds that the server asks to wait, and whether there was no server."""
 
-    def __init__(self, why: str, wait: float | None = None) -> None:
+    def __init__(self, why: str, wait: float | None = None, *, unreachable: bool = False) -> None:
         super().__init__(why)
-        self.wait = wait
+        self.wait, self.unreachable = wait, unreachable
 
 
 class Server:
@@ -166,7 +166,9 @@ class Server:
             try:
                 answer = self._try(body)
             except _Failed as error:
-                if attempt == self.manners.retries:
+                # a server that never answered is rather not there than busy: a second try is enough
+                absent = error.unreachable and not self.answered and attempt > 0
+                if absent or attempt == self.manners.retries:
                     raise ModelError(
                         f"The server failed {attempt + 1} times, last: {error}. See that {self.base_url} is right and "
                         f"up; the same command goes on from the answers it has."
@@ -226,7 +228,7 @@ class Server:
                 content = self._content(response, end)
                 status, asked = response.status_code, response.headers.get("retry-after")
         except httpx.HTTPError as error:
-            raise _Failed(type(error).__name__) from None
+            raise _Failed(type(error).__name__, unreachable=isinstance(error, httpx.ConnectError)) from None
         said = content.decode("utf-8", "replace")
         if status in _AGAIN and "insufficient_quota" not in said:
             raise _Failed(f"status {status}", _seconds(asked))
