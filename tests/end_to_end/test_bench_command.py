@@ -162,7 +162,9 @@ def test_interrupted_and_resumed(tmp_path):
     """Ctrl-C on a run with worker processes: what is done is kept, no process stays, and it goes on."""
     spec = {**SPEC, "datasets": [{"load": "shapes", "n": 400}], "explainers": ["chefer", "random"]}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(spec))
-    command = [sys.executable, "-c", "from chiasm.cli.main import run; run()", "bench", "run", "mine.yaml", "-w", "1"]
+    # a shell starts what runs in the background deaf to Ctrl-C, and the tests may run there
+    code = "import signal as s; s.signal(s.SIGINT, s.default_int_handler); from chiasm.cli.main import run; run()"
+    command = [sys.executable, "-c", code, "bench", "run", "mine.yaml", "-w", "1"]
     process = subprocess.Popen(
         command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     )

@@ -136,7 +136,8 @@ def there_and_back(found, form):
 @TAMED
 @given(found=several())
 def test_what_is_sound_comes_back(form, found):
-    assert there_and_back(found, form) or (form == "datasets" and any("_type" in sample.tags for sample in found))
+    unnamed = any(name == "_type" or "\0" in name for sample in found for name in sample.tags)  # no column has these
+    assert there_and_back(found, form) or (form == "datasets" and unnamed)
 
 
 @st.composite
