@@ -360,9 +360,7 @@ def _tag_types(samples: Sequence[Sample]) -> dict[str, str]:
             if name == _FEATURE:
                 raise InvalidInput(f"Sample {index}: the format has another use for the tag {name!r}; rename it.")
             if "\0" in name:
-                raise InvalidInput(
-                    f"Sample {index}: no column can be named {name!r}, with a NUL in it; rename it."
-                )
+                raise InvalidInput(f"Sample {index}: no column can be named {name!r}, with a NUL in it; rename it.")
             kind = _TYPES[type(value)]
             if found.setdefault(name, kind) != kind:
                 raise InvalidInput(
